@@ -1,0 +1,256 @@
+"""fp16 and int8 variants of an exported graph: precision is written into the file, so that every engine reads the same."""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from runtime.artifact import Artifact, Graph
+
+from . import verify
+from .graph import save, strip
+from .half import halve, protected
+from .quiet import quiet
+from .timing import Timing, interleaved
+
+PRECISIONS = {
+    "fp32": "as trained",
+    "fp16": "matrix products in half precision; normalisation, softmax and everything after the L2 norm stay in fp32",
+    "int8": "static: unsigned 8-bit activations calibrated on real inputs, signed 8-bit weights per channel",
+    "int8-dynamic": "signed 8-bit weights; the range of the activations is measured at each call",
+}
+CALIBRATION_BATCH = 8
+
+
+@dataclass(frozen=True)
+class RealImages:
+    """Images of the user's data, already brought to the graph's geometry.
+
+    Args:
+        calibration: uint8 (m, 3, h, w), from the training part; int8's activation ranges are taken from them.
+        images: uint8 (n, 3, h, w), from the validation part; accuracy is measured on them.
+        labels: int64 (n,), index into the artifact's classes.
+    """
+
+    calibration: np.ndarray
+    images: np.ndarray
+    labels: np.ndarray
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a precision costs and gains; compare it with fp32's, timed in the same minutes.
+
+    Args:
+        bytes: of the file.
+        batch: of the timed calls.
+        accuracy: top-1 on the labelled images, or None where there are none.
+        agreement: share of the labelled images on which the best class is fp32's.
+    """
+
+    file: str
+    graph: str
+    precision: str
+    bytes: int
+    milliseconds: Timing
+    threads: int
+    batch: int
+    accuracy: float | None = None
+    agreement: float | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+
+class Reader:
+    """Feeds calibration inputs a few rows at a time; the axis `batch` of each port is cut, other inputs are given whole."""
+
+    def __init__(self, graph: Graph, samples: Mapping[str, np.ndarray], batch: int = CALIBRATION_BATCH) -> None:
+        self._rest = batches(graph, samples, batch)
+
+    def get_next(self) -> dict[str, np.ndarray] | None:
+        """The next inputs, or None after the last."""
+        return next(self._rest, None)
+
+
+def batches(graph: Graph, inputs: Mapping[str, np.ndarray], batch: int) -> Iterator[dict[str, np.ndarray]]:
+    """Cut inputs along the dimension `batch`. A graph whose first dimension is a number is fed that many rows at a time."""
+    sizes = {port.shape[0] for port in graph.inputs if isinstance(port.shape[0], int)} - {0}
+    batched = [port.name for port in graph.inputs if port.shape[0] == "batch"]
+    if not batched:
+        batch, batched = int(min(sizes)), [graph.inputs[0].name]
+    rows = len(inputs[batched[0]])
+    whole = rows if graph.inputs[0].shape[0] == "batch" else rows - rows % batch
+    for start in range(0, whole, batch):
+        cut = slice(start, start + batch)
+        yield {port.name: inputs[port.name][cut] if port.name in batched else inputs[port.name] for port in graph.inputs}
+
+
+def write(precision: str, source: Path, target: Path, graph: Graph, samples: Mapping[str, np.ndarray]) -> None:
+    """Make the `precision` variant of the fp32 file `source`.
+
+    Args:
+        samples: real inputs by port; int8 is calibrated on them.
+
+    Raises:
+        ValueError: the precision is unknown, or the graph cannot have it.
+    """
+    import onnx
+
+    if precision not in PRECISIONS or precision == "fp32":
+        raise ValueError(f"There is no variant {precision!r}; expected {', '.join(name for name in PRECISIONS if name != 'fp32')}.")
+    if precision == "fp16":
+        model = halve(onnx.load(str(source)))
+    else:
+        with tempfile.TemporaryDirectory(prefix="quantize-") as folder:
+            model = _int8(source, Path(folder), graph, samples, static=precision == "int8")
+    identity = {item.key: item.value for item in onnx.load(str(source), load_external_data=False).metadata_props}
+    strip(model)
+    del model.graph.value_info[:]
+    for key, value in sorted({**identity, "precision": precision}.items()):
+        model.metadata_props.add(key=key, value=value)
+    save(model, target)
+
+
+def _int8(source: Path, folder: Path, graph: Graph, samples: Mapping[str, np.ndarray], *, static: bool) -> Any:
+    import onnx
+    from onnxruntime import quantization as ort
+
+    prepared, written = folder / "prepared.onnx", folder / "int8.onnx"
+    with quiet():
+        ort.quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True)
+        kinds = ["Conv", "MatMul", "Gemm"] if static else ["MatMul", "Gemm"]
+        model = onnx.load(str(prepared))
+        nodes = weighted(model, kinds)
+        if not nodes:
+            raise ValueError(f"Graph {graph.name!r} has no {', '.join(kinds)} with fixed weights before its L2 norm; int8 would change nothing.")
+        if static:
+            ort.quantize_static(
+                str(prepared),
+                str(written),
+                Reader(graph, samples),
+                quant_format=ort.QuantFormat.QDQ,
+                op_types_to_quantize=kinds,
+                nodes_to_quantize=nodes,
+                per_channel=True,
+                activation_type=ort.QuantType.QUInt8,
+                weight_type=ort.QuantType.QInt8,
+                calibrate_method=ort.CalibrationMethod.MinMax,
+            )
+        else:
+            ort.quantize_dynamic(
+                str(prepared), str(written), op_types_to_quantize=kinds, nodes_to_quantize=nodes, per_channel=True, weight_type=ort.QuantType.QInt8
+            )
+    return onnx.load(str(written))
+
+
+def weighted(model: Any, kinds: Sequence[str]) -> list[str]:
+    """Names of the nodes of these kinds that multiply by fixed weights and stand before the L2 norm."""
+    weights = {tensor.name for tensor in model.graph.initializer}
+    kept = protected(model.graph)
+    return [
+        node.name
+        for node in model.graph.node
+        if node.op_type in kinds and node.name not in kept and len(node.input) > 1 and node.input[1] in weights
+    ]
+
+
+def costs(
+    files: Mapping[str, Path],
+    graph: Graph,
+    samples: Mapping[str, np.ndarray],
+    real: RealImages | None = None,
+    *,
+    threads: int = 1,
+    rounds: int = 20,
+) -> tuple[Cost, ...]:
+    """Size, latency side by side and accuracy of a graph's files, by precision; the first is the measure for the others.
+
+    Latency is that of one row (or of the graph's fixed batch) in ONNX Runtime on the CPU.
+    """
+    sessions = {precision: verify.session(path, threads=threads) for precision, path in files.items()}
+    names = [port.name for port in graph.outputs]
+    one = next(batches(graph, samples, 1))
+    timings = interleaved({precision: _call(runner, names, one) for precision, runner in sessions.items()}, rounds=rounds)
+    decisions = {}
+    if real is not None and "logits" in names and "image" in {port.name for port in graph.inputs}:
+        decisions = {precision: _decide(runner, graph, samples, real.images) for precision, runner in sessions.items()}
+    found = []
+    for precision, path in files.items():
+        size = sum(part.stat().st_size for part in (path, path.with_name(f"{path.name}.data")) if part.is_file())
+        cost = Cost(path.name, graph.name, precision, size, timings[precision], threads, len(one[graph.inputs[0].name]))
+        if real is not None and precision in decisions and len(decisions[precision]):
+            chosen, labels = decisions[precision], real.labels[: len(decisions[precision])]
+            same = float((chosen == next(iter(decisions.values()))).mean())
+            cost = dataclasses.replace(cost, accuracy=float((chosen == labels).mean()), agreement=same)
+        found.append(cost)
+    return tuple(found)
+
+
+def _call(runner: Any, names: list[str], inputs: dict[str, np.ndarray]) -> Any:
+    return lambda: runner.run(names, inputs)
+
+
+def _decide(runner: Any, graph: Graph, samples: Mapping[str, np.ndarray], images: np.ndarray) -> np.ndarray:
+    """The best class of every image, (n,); a fixed batch leaves out the rows that do not fill it."""
+    chosen = [runner.run(["logits"], part)[0].argmax(1) for part in batches(graph, {**samples, "image": images}, 32)]
+    return np.concatenate(chosen) if chosen else np.zeros(0, np.int64)
+
+
+def table(found: Sequence[Cost]) -> str:
+    """Costs as text, a line per file."""
+    lines = [f"{'file':<26} {'size':>9} {'median':>10} {'p10-p90':>17} {'accuracy':>9} {'as fp32':>8}"]
+    for cost in found:
+        spread = f"{cost.milliseconds.p10:.2f}-{cost.milliseconds.p90:.2f} ms"
+        accuracy = "" if cost.accuracy is None else f"{cost.accuracy:.1%}"
+        agreement = "" if cost.agreement is None else f"{cost.agreement:.1%}"
+        lines.append(
+            f"{cost.file:<26} {cost.bytes / 2**20:>5.2f} MiB {cost.milliseconds.median:>7.2f} ms {spread:>17} {accuracy:>9} {agreement:>8}"
+        )
+    if found:
+        lines.append(f"(batch {found[0].batch}, {found[0].threads} thread, {found[0].milliseconds.rounds} rounds in turn; ONNX Runtime, CPU)")
+    return "\n".join(lines)
+
+
+def read_images(data: Path, artifact: Artifact, *, calibration: int = 128, labelled: int = 512, seed: int = 0) -> RealImages:
+    """Read calibration images from the training part of `data` and labelled ones from its validation part.
+
+    Classes are matched by name with the artifact's; images of other classes are left out of the accuracy.
+
+    Raises:
+        ValueError: the artifact takes no images, or none of its classes is in the data.
+    """
+    from runtime.prepare import Geometry, batch
+    from train.data.images import open_images
+
+    if "geometry" not in artifact.options:
+        raise ValueError(f"Method {artifact.method!r} does not take images; leave --data out, and its own samples calibrate.")
+    geometry = Geometry.from_dict(artifact.options["geometry"])
+    found = open_images(data, seed=seed)
+    known = {name: index for index, name in enumerate(artifact.options.get("classes", ()))}
+    index_of = np.array([known.get(name, -1) for name in found.classes] + [-1], np.int64)  # last: label -1, unknown
+    held = found.val if len(found.val) else found.test
+    usable = np.flatnonzero(index_of[held.labels] >= 0)
+    if known and not len(usable):
+        shown = ", ".join(found.classes[:5])
+        raise ValueError(f"None of the model's classes is in {data}, which has {shown or 'no labels'}; give the data that it was trained for.")
+    chosen = _spread(usable, labelled)
+    rows = _spread(np.arange(len(found.train)), calibration)
+    return RealImages(
+        calibration=batch([found.train.read(int(row)) for row in rows], geometry),
+        images=batch([held.read(int(row)) for row in chosen], geometry),
+        labels=index_of[held.labels[chosen]],
+    )
+
+
+def _spread(rows: np.ndarray, count: int) -> np.ndarray:
+    """At most `count` rows at even distances: they cover data that is sorted by class."""
+    if len(rows) <= count:
+        return rows
+    return rows[np.linspace(0, len(rows) - 1, count).round().astype(np.int64)]

@@ -1,0 +1,42 @@
+"""Time several ways of doing the same thing side by side."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Milliseconds a call, over `rounds` calls."""
+
+    median: float
+    p10: float
+    p90: float
+    rounds: int
+
+
+def interleaved(calls: Mapping[str, Callable[[], object]], *, rounds: int = 30, warm_up: int = 3) -> dict[str, Timing]:
+    """Call each in turn, round after round, so that a change in the machine's load meets all of them alike.
+
+    The order turns by one place each round: none always follows the same neighbour. `warm_up` rounds are not counted.
+    """
+    names = list(calls)
+    spent: dict[str, list[float]] = {name: [] for name in names}
+    for number in range(warm_up + rounds):
+        turn = number % len(names) if names else 0
+        for name in names[turn:] + names[:turn]:
+            start = time.perf_counter()
+            calls[name]()
+            elapsed = time.perf_counter() - start
+            if number >= warm_up:
+                spent[name].append(elapsed * 1e3)
+    return {name: _timing(np.array(times)) for name, times in spent.items()}
+
+
+def _timing(milliseconds: np.ndarray) -> Timing:
+    p10, median, p90 = (float(value) for value in np.percentile(milliseconds, (10, 50, 90)))
+    return Timing(median=median, p10=p10, p90=p90, rounds=len(milliseconds))

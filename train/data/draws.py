@@ -1,0 +1,50 @@
+"""Random numbers that are a function of integers alone: the same in any order, on any machine, in any process."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ints: TypeAlias = int | np.integer | NDArray[np.integer]
+
+
+def key(*parts: Ints) -> NDArray[np.uint64]:
+    """Hash integers to 64 bits, element by element: one round of SplitMix64 (Steele et al. 2014) for each part.
+
+    Args:
+        parts: integers or integer arrays that broadcast.
+    """
+    state = np.zeros(np.broadcast_shapes(*(np.shape(part) for part in parts)), np.uint64)
+    with np.errstate(over="ignore"):
+        for part in parts:
+            state = _mix(state ^ np.asarray(part).astype(np.int64).astype(np.uint64))
+    return state
+
+
+def _mix(state: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    state = state + np.uint64(0x9E3779B97F4A7C15)
+    state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return state ^ (state >> np.uint64(31))
+
+
+def uniforms(keys: NDArray[np.uint64], count: int) -> NDArray[np.float64]:
+    """`count` numbers in [0, 1) for each key.
+
+    Args:
+        keys: (n,).
+
+    Returns:
+        (n, count).
+    """
+    with np.errstate(over="ignore"):
+        steps = np.arange(1, count + 1, dtype=np.uint64) * np.uint64(0xD1342543DE82EF95)
+        bits = _mix(keys[:, None] ^ steps[None])  # (n, count)
+    return (bits >> np.uint64(11)).astype(np.float64) * 2.0**-53
+
+
+def permutation(count: int, *parts: int) -> NDArray[np.int64]:
+    """An order of `count` items, drawn from the integers in `parts`."""
+    return np.argsort(key(*parts, np.arange(count)), kind="stable").astype(np.int64)

@@ -1,0 +1,405 @@
+"""ComKD-CLIP's stages, evaluation and graphs."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from runtime.artifact import Artifact, Axis, Graph, Port
+from runtime.bank import Bank
+from runtime.prepare import Geometry, fit
+from train.blocks.clip import Clip, ClipSpec, VisionSpec
+from train.blocks.gather import gather
+from train.contract import Batch, Exportable, Facts, Losses, Method, Stage
+from train.data.images import ImageData, Split, few_shot
+from train.loop import warm_up_cosine
+from train.losses.distillation import distillation
+from train.losses.statistics_alignment import statistics_alignment
+from train.metrics import accuracy, calibration_error, harmonic_mean
+from train.teachers.tokenizer import Tokenizer
+
+from .config import Config
+from .feed import Feed
+from .preparation import captions, load_student, load_teacher, open_data, prepare
+from .student import Closed, Embedding, Open, Student
+from .teaching import PromptAverage, contrast_objective, prompt_objective, relabelled
+
+_CHUNK = 250  # images of one forward pass outside training
+
+
+class ComKDCLIP(Method):
+    """A teacher CLIP, the student that learns from it, and the class bank between them."""
+
+    config: Config
+
+    def __init__(self, config: Config, facts: Facts) -> None:
+        super().__init__()
+        self.config, self.facts = config, facts
+        about = facts["teacher"]
+        spec = ClipSpec.from_dict(about["spec"])
+        self.teacher = Clip(spec, about["prompt_length"], about["prompt_depth"], about["text_prompt_length"], about["text_prompt_depth"])
+        self.tokenizer = Tokenizer(facts["tokenizer"], spec.text.context)
+        self.geometry = Geometry.from_dict(facts["geometry"])
+        tower = VisionSpec.from_dict(facts["student"])
+        self.student = Student(
+            tower,
+            spec.vision.embed_dim,
+            len(facts["classes"]),
+            prompt_length=config.student_prompt_length,
+            prompt_depth=min(config.student_prompt_depth, int(tower.layers)),  # type: ignore[arg-type]
+            attention=config.attention,
+            attention_scale=config.attention_scale,
+            mean=spec.mean,
+            std=spec.std,
+        )
+        prompts = [tower.prompts for tower in (self.teacher.image, self.teacher.text) if tower.prompts is not None]
+        epoch_steps = max(config.shots * len(facts["base"]) / config.prompt_batch, 1.0)
+        self.prompt_average = PromptAverage(
+            prompts if config.prompt_epochs else [], epoch_steps=epoch_steps, centre=config.average_epoch, spread=config.average_spread
+        )
+
+    @classmethod
+    def prepare(cls, config: Config, data: Path | None) -> Facts:
+        return prepare(config, data)
+
+    # stages
+
+    def stages(self, data: Path | None) -> Iterator[Stage]:
+        opened = open_data(self.config, data)
+        if self.config.pretrain_epochs and not self.config.teacher:
+            yield self._pretrain(opened)
+        if self.config.prompt_epochs:
+            yield self._prompt(opened)
+        yield self._distil(opened)
+
+    def _feed(self, split: Split, seed: int) -> Feed:
+        return Feed(split, self.geometry, seed)
+
+    def _pretrain(self, data: ImageData) -> Stage:
+        config = self.config
+        texts, number = captions(data)
+        steps = _steps(config.pretrain_epochs, len(data.train), config.pretrain_batch)
+        self.teacher.requires_grad_(True)
+        trained = [parameter for name, parameter in self.teacher.named_parameters() if "prompts" not in name]
+        return Stage(
+            "teacher",
+            steps,
+            lambda start: self._feed(data.train, config.seed).batches(config.pretrain_batch, "crop", start),
+            contrast_objective(self.teacher, self.tokenizer(texts), number),
+            _optimizer("adamw", trained, config.pretrain_learning_rate, config.pretrain_weight_decay),
+            warm_up_cosine(steps, max(steps // 20, 1)),
+            clip=1.0,
+            frozen=(self.student,),
+        )
+
+    def _prompt(self, data: ImageData) -> Stage:
+        config = self.config
+        chosen = data.train.select(few_shot(data.train, data.base, config.shots, config.seed))
+        place = torch.full((len(data.classes),), -1)
+        place[list(data.base)] = torch.arange(len(data.base))
+        steps = _steps(config.prompt_epochs, len(chosen), config.prompt_batch)
+        average = self.prompt_average
+
+        def begin() -> None:
+            self._take_teacher()
+            if self.teacher.text.prompts is not None:
+                self.teacher.text.init_prompts(self.tokenizer(["a photo of a"]))
+
+        return Stage(
+            "prompts",
+            steps,
+            lambda start: relabelled(self._feed(chosen, config.seed).batches(config.prompt_batch, config.augment, start), place),
+            prompt_objective(
+                self.teacher,
+                self.tokenizer([data.templates[0].format(data.classes[label]) for label in data.base]),
+                text_weight=config.text_weight,
+                image_weight=config.image_weight,
+            ),
+            _optimizer("sgd", average.prompts, config.prompt_learning_rate, 5e-4),
+            warm_up_cosine(steps),
+            begin=begin,
+            after_step=average.after_step,
+            end=average.end,
+            frozen=(self.teacher, self.student),
+        )
+
+    def _distil(self, data: ImageData) -> Stage:
+        config = self.config
+        split = data.unlabelled or data.train
+        if config.unlabelled_classes == "base" and data.unlabelled is None:
+            split = split.restrict(data.base)
+        steps = _steps(config.epochs, len(split), config.batch)
+        feed = self._feed(split, config.seed)
+        teacher_needed = bool(config.kl_weight or config.align_weight or config.feature_weight)
+
+        def begin() -> None:
+            if not config.prompt_epochs:
+                self._take_teacher()
+            self._start_student()
+
+        def batches(start: int) -> Iterator[Batch]:
+            if not (config.views and teacher_needed):
+                return feed.batches(config.batch, config.augment, start, views=config.views)
+            encode = self._frozen_teacher
+            return feed.with_features(config.batch, config.augment, start, config.views, encode, self.teacher_digest(image=True), config.cache)
+
+        per_epoch = max(steps / config.epochs, 1.0)
+        return Stage(
+            "student",
+            steps,
+            batches,
+            self._objective(data, teacher_needed),
+            _optimizer(config.optimizer, self._trained(), config.learning_rate, config.weight_decay),
+            warm_up_cosine(steps, round(config.warm_up * per_epoch)),
+            begin=begin,
+            select=self._selection(data),
+            select_every=round(config.select_every * per_epoch),
+            frozen=(self.teacher,),
+            clip=config.clip,
+        )
+
+    def _take_teacher(self) -> None:
+        """Load the weights of a ready teacher."""
+        ready = load_teacher(self.config)
+        if ready:
+            if ready.sha256 != self.facts["teacher"]["sha256"]:
+                raise ValueError(f"{self.config.teacher} has changed since this run began; start a new run for the new teacher")
+            state = self.teacher.state_dict()
+            state.update(ready.state)
+            self.teacher.load_state_dict(state)
+
+    def _start_student(self) -> None:
+        """The class bank from the loaded teacher, its temperature, and the student's ready tower if there is one."""
+        ready = load_student(self.config)
+        if ready:
+            towers = {name.removeprefix("image."): value for name, value in ready.state.items() if name.startswith("image.")}
+            state = self.student.tower.state_dict()
+            state.update(towers)
+            self.student.tower.load_state_dict(state)
+        self.teacher.eval()
+        with torch.no_grad():
+            self.student.logit_scale.copy_(self.teacher.logit_scale.exp())
+            if self.config.head == "bank":
+                self.student.class_vectors.copy_(self.class_vectors(self.facts["classes"], self.facts["templates"]))
+
+    def _trained(self) -> list[nn.Parameter]:
+        student = self.student
+        modules: list[nn.Module] = [student.projector]
+        if student.attention is not None:
+            modules.append(student.attention)
+        if self.config.student_trains == "all":
+            modules.append(student.tower)
+        trained = [parameter for module in modules for parameter in module.parameters()]
+        if self.config.student_trains == "prompts" and student.tower.prompts is not None:
+            trained.append(student.tower.prompts)
+        if self.config.head == "learned":
+            trained.append(student.class_vectors)
+        return trained
+
+    @torch.no_grad()
+    def _frozen_teacher(self, image: Tensor) -> Tensor:
+        """uint8 (n, 3, h, w) at the student's size -> unit rows (n, d)"""
+        side = self.teacher.spec.vision.image_size
+        if image.shape[-1] != side:
+            resized = F.interpolate(image.float(), (side, side), mode="bicubic", antialias=True, align_corners=False)
+            image = resized.round().clamp(0, 255)
+        return self.teacher.encode_image(image).float()
+
+    def _objective(self, data: ImageData, teacher_needed: bool) -> Callable[[Batch], tuple[Tensor, Losses]]:
+        config, student = self.config, self.student
+        labelled = torch.zeros(len(data.classes), dtype=torch.bool)
+        labelled[list(data.classes_of(config.label_classes))] = True
+
+        def loss(batch: Batch) -> tuple[Tensor, Losses]:
+            raw = student.project(batch["image"])  # (n, d) of all processes
+            unit = F.normalize(raw, dim=1)
+            bank = F.normalize(student.class_vectors, dim=1)
+            logits = student.logits(unit, bank)  # (n, k)
+            parts: Losses = {}
+            if teacher_needed:
+                feature = batch["teacher"] if "teacher" in batch else self._frozen_teacher(batch["image"])
+                feature = gather(feature)  # (n, d)
+                if config.kl_weight:
+                    target = student.logit_scale * feature @ bank.detach().T
+                    parts["kl"] = config.kl_weight * distillation(logits, target, config.kl_temperature, config.kl_reduction)
+                if config.align_weight:
+                    parts["align"] = config.align_weight * statistics_alignment(
+                        unit if config.align_features == "unit" else raw, feature, config.align_reduction
+                    )
+                if config.feature_weight:
+                    parts["feature"] = config.feature_weight * F.mse_loss(unit, feature)
+            if config.label_weight:
+                label = gather(batch["label"])
+                label = torch.where((label >= 0) & labelled.to(label.device)[label], label, -1)
+                parts["label"] = config.label_weight * _cross_entropy(logits, label)
+            total = torch.stack(list(parts.values())).sum()
+            if student.attention is not None:
+                if set(parts) <= {"align", "feature"}:
+                    total = total + 0 * logits.sum()  # every trained parameter takes part
+                parts["alpha"] = student.attention.alpha
+            return total, parts
+
+        return loss
+
+    def _selection(self, data: ImageData) -> Callable[[], float] | None:
+        """On held-out training images: agreement with the teacher, which needs no label; with labels, accuracy on those seen."""
+        if not len(data.val):
+            return None
+        image = self._feed(data.val, self.config.seed).images()
+        if self.config.label_weight:
+            seen = torch.isin(torch.from_numpy(data.val.labels), torch.tensor(data.classes_of(self.config.label_classes)))
+            label = torch.from_numpy(data.val.labels)[seen]
+            return lambda: accuracy(self._answers(image(), self._student_logits)[seen], label)
+        target: list[Tensor] = []
+
+        def agreement() -> float:
+            if not target:
+                target.append(self._answers(image(), self._teacher_logits).argmax(1))
+            return accuracy(self._answers(image(), self._student_logits), target[0])
+
+        return agreement
+
+    # evaluation
+
+    def class_vectors(self, names: Sequence[str], templates: Sequence[str]) -> Tensor:
+        """The class bank: mean over templates of the teacher's prompted text features, unit rows (k, d)."""
+        device = self.teacher.logit_scale.device
+        total = torch.zeros(len(names), self.teacher.spec.vision.embed_dim, device=device)
+        with torch.no_grad():
+            for template in templates:
+                ids = self.tokenizer([template.format(name) for name in names])
+                parts = [self.teacher.encode_text(part.to(device)).float() for part in ids.split(_CHUNK)]
+                total += torch.cat(parts)
+        return F.normalize(total, dim=1)
+
+    def teacher_digest(self, *, image: bool = False) -> str:
+        """sha256 of the weights that make class vectors (with `image`, of those that make the teacher's image features)."""
+        found = hashlib.sha256((self.facts["tokenizer"] if not image else repr(self.facts["teacher"]["spec"])).encode())
+        for name, value in sorted(self.teacher.state_dict().items()):
+            if name.startswith("image.") == image:
+                found.update(name.encode())
+                found.update(value.detach().float().cpu().contiguous().numpy().tobytes())
+        return found.hexdigest()
+
+    def _student_logits(self, image: Tensor, bank: Tensor | None = None) -> Tensor:
+        vectors = F.normalize(self.student.class_vectors, dim=1) if bank is None else bank
+        return self.student.logits(F.normalize(self.student.projector(self.student.features(image)), dim=1), vectors)
+
+    def _teacher_logits(self, image: Tensor, bank: Tensor | None = None) -> Tensor:
+        vectors = F.normalize(self.student.class_vectors, dim=1) if bank is None else bank
+        return self.student.logit_scale * self._frozen_teacher(image) @ vectors.T
+
+    @torch.no_grad()
+    def _answers(self, images: Iterator[Tensor], answer: Callable[..., Tensor], bank: Tensor | None = None) -> Tensor:
+        device = self.teacher.logit_scale.device
+        return torch.cat([answer(image.to(device), bank).float().cpu() for image in images])
+
+    def evaluate(self, data: Path | None, split: str) -> dict[str, float]:
+        """Base, new, their harmonic mean, top-1, top-5 and calibration of student and teacher, in percent.
+
+        Base accuracy is among base classes on their images, new accuracy among new classes, as in CoOp; top-1, top-5 and the
+        calibration error are over all classes. On another data set than the trained one the bank is made from its class names.
+        """
+        opened = open_data(self.config, data)
+        part: Split = getattr(opened, split)
+        if not len(part):
+            return {}
+        self.eval()
+        own = list(opened.classes) == self.facts["classes"]
+        bank = None if own else self.class_vectors(opened.classes, opened.templates)
+        teacher_bank = bank if self.config.head == "bank" else self.class_vectors(opened.classes, opened.templates)
+        images = self._feed(part, self.config.seed).images()
+        found = {}
+        for name, answer, vectors in (("student", self._student_logits, bank), ("teacher", self._teacher_logits, teacher_bank)):
+            found.update({f"{name}/{key}": value for key, value in self._measures(opened, part, images, answer, vectors).items()})
+        return found
+
+    def _measures(self, data: ImageData, part: Split, images: Any, answer: Callable[..., Tensor], bank: Tensor | None) -> dict[str, float]:
+        label = torch.from_numpy(part.labels)
+        logits = self._answers(images(), answer, bank)
+        found = {}
+        for name, classes in (("base", data.base), ("new", data.new)):
+            inside = torch.isin(label, torch.tensor(classes))
+            if inside.any():
+                vectors = (F.normalize(self.student.class_vectors, dim=1) if bank is None else bank)[list(classes)]
+                place = torch.full((len(data.classes),), -1)
+                place[list(classes)] = torch.arange(len(classes))
+                rows = torch.nonzero(inside)[:, 0]
+                found[name] = accuracy(self._answers(images(rows), answer, vectors), place[label[inside]])
+        if len(found) == 2:
+            found["hm"] = harmonic_mean(found["base"], found["new"])
+        found |= {"top1": accuracy(logits, label), "top5": accuracy(logits, label, 5)}
+        found["ece"] = calibration_error(logits.softmax(1), label)
+        return found
+
+    # export
+
+    def exportable(self) -> Exportable:
+        size, dim = self.student.tower.spec.image_size, self.teacher.spec.vision.embed_dim
+        classes = len(self.facts["classes"])
+        image = Port("image", "uint8", ("batch", 3, size, size))
+        modules: dict[str, nn.Module] = {"closed": Closed(self.student)}
+        graphs = [Graph("closed", (image,), (Port("logits", "float32", ("batch", classes)), Port("probabilities", "float32", ("batch", classes))))]
+        if self.config.head == "bank":
+            vectors = Port("class_vectors", "float32", ("classes", dim))
+            answers = (Port("logits", "float32", ("batch", "classes")), Port("probabilities", "float32", ("batch", "classes")))
+            graphs.append(Graph("open", (image, vectors), answers))
+            modules["open"] = Open(self.student)
+        graphs.append(Graph("embedding", (image,), (Port("embedding", "float32", ("batch", dim)),)))
+        modules["embedding"] = Embedding(self.student)
+        raw = tuple(sample.numpy() for sample in self.facts["samples"])
+        prepared = np.stack([fit(sample, self.geometry).transpose(2, 0, 1) for sample in raw])  # (n, 3, h, w)
+        bank = self._bank()
+        samples = {graph.name: {"image": prepared} for graph in graphs}
+        if "open" in samples:
+            samples["open"]["class_vectors"] = bank.vectors
+        options = {
+            "classes": self.facts["classes"],
+            "templates": self.facts["templates"],
+            "geometry": self.geometry.to_dict(),
+            "teacher": bank.teacher,
+            "temperature": 1 / float(self.student.logit_scale),
+            "embedding_dim": dim,
+            "attention": self.config.attention,
+        }
+        axes = {"batch": Axis(1, 8, 64), "classes": Axis(1, classes, max(1024, 2 * classes))}
+        artifact = Artifact("comkd_clip", "zero_shot", tuple(graphs), axes if "open" in modules else {"batch": axes["batch"]}, options)
+        return Exportable(artifact, modules, samples, raw, {"bank.npz": _encoded(bank)} if "open" in modules else {})
+
+    def _bank(self) -> Bank:
+        vectors = F.normalize(self.student.class_vectors, dim=1).detach().cpu().numpy().astype(np.float32)
+        return Bank(vectors, tuple(self.facts["classes"]), self.teacher_digest(), tuple(self.facts["templates"]))
+
+
+def _encoded(bank: Bank) -> bytes:
+    buffer = io.BytesIO()
+    bank.write(buffer)
+    return buffer.getvalue()
+
+
+def _steps(epochs: float, images: int, batch: int) -> int:
+    return max(round(epochs * images / batch), 1)
+
+
+def _cross_entropy(logits: Tensor, label: Tensor) -> Tensor:
+    """Mean over images that have a label; 0 where none has."""
+    return F.cross_entropy(logits, label, ignore_index=-1, reduction="sum") / (label >= 0).sum().clamp(min=1)
+
+
+def _optimizer(kind: str, trained: Sequence[nn.Parameter], rate: float, decay: float) -> torch.optim.Optimizer:
+    """SGD with momentum 0.9 decays all; AdamW leaves vectors and scalars (norms, biases, gates) undecayed."""
+    if kind == "sgd":
+        return torch.optim.SGD(trained, lr=rate, momentum=0.9, weight_decay=decay)
+    groups = [
+        {"params": [parameter for parameter in trained if parameter.ndim > 1], "weight_decay": decay},
+        {"params": [parameter for parameter in trained if parameter.ndim <= 1], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW([group for group in groups if group["params"]], lr=rate)
