@@ -17,7 +17,7 @@ TEMPLATES = ("a photo of a {}.",)
 
 EXAMPLES = """examples:
   python -m export.bank model.pt --classes "red mug,blue ball" --out bank.npz
-  python -m export.bank model.pt --classes-file names.txt --template "a photo of a {}." --template "a drawing of a {}." --out bank.npz
+  python -m export.bank model.pt --classes-file names.txt --out bank.npz --template "a photo of a {}." --template "a small {}."
 """
 
 
@@ -42,8 +42,8 @@ def build(method: object, classes: Sequence[str], templates: Sequence[str] = TEM
         raise ValueError(f"{type(method).__name__} has no text tower, so that no class bank can be made from names with it.")
     check_names(classes)
     for template in templates:
-        if template.count("{}") != 1:
-            raise ValueError(f"The template {template!r} must contain {{}} once, for the class name.")
+        if template.count("{}") != 1 or template.count("{") != 1 or template.count("}") != 1:
+            raise ValueError(f"The template {template!r} must contain {{}} once, for the class name, and no other brace.")
     vectors = method.class_vectors(tuple(classes), tuple(templates)).detach().cpu().numpy().astype(np.float32)  # (k, d)
     assert vectors.shape[0] == len(classes) and vectors.ndim == 2
     return Bank(vectors=vectors, classes=tuple(classes), teacher=method.teacher_digest(), templates=tuple(templates))
@@ -71,7 +71,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     names = parser.add_mutually_exclusive_group(required=True)
     names.add_argument("--classes", help="class names, separated by commas")
     names.add_argument("--classes-file", type=Path, help="a text file with one class name a line")
-    parser.add_argument("--template", action="append", help=f"prompt with {{}} for the name; may be repeated (default: {TEMPLATES[0]!r})")
+    parser.add_argument(
+        "--template", action="append", help=f"prompt with {{}} for the name, repeatable (default: {TEMPLATES[0]!r})"
+    )
     parser.add_argument("--out", type=Path, required=True, help="the bank to write, .npz")
     options = parser.parse_args(arguments)
     try:

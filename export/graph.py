@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from runtime.artifact import Artifact, Axis, Graph, Port
+from runtime.artifact import Axis, Graph, Port
 
 from . import verify
 from .quiet import quiet
@@ -112,7 +112,7 @@ def _reason(error: BaseException) -> str:
 def _check_opset(model: Any, opset: int) -> None:
     found = {item.domain: item.version for item in model.opset_import}
     if found.get("") != opset or set(found) - {"", "ai.onnx"}:
-        raise ValueError(f"Opset {opset} was asked for and torch wrote {found}; give another --opset of {OPSETS[0]} to {OPSETS[-1]}.")
+        raise ValueError(f"Opset {opset} was asked for and torch wrote {found}; give another of {OPSETS[0]} to {OPSETS[-1]}.")
 
 
 def _name_ports(model: Any, graph: Graph, axes: Mapping[str, Axis]) -> None:
@@ -122,14 +122,15 @@ def _name_ports(model: Any, graph: Graph, axes: Mapping[str, Axis]) -> None:
     for found, ports in ((model.graph.input, graph.inputs), (model.graph.output, graph.outputs)):
         assert [value.name for value in found] == [port.name for port in ports], f"{graph.name}: names differ from the ports'"
         for value, port in zip(found, ports, strict=True):
+            where = f"{graph.name}: {port.name!r} {port.shape}"
             dtype = onnx.helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type)
             if dtype != np.dtype(port.dtype):
                 raise ValueError(f"{graph.name}: {port.name!r} is declared as {port.dtype}, and the module gives {dtype}.")
             dimensions = value.type.tensor_type.shape.dim
             if len(dimensions) != len(port.shape):
-                raise ValueError(f"{graph.name}: {port.name!r} is declared as {port.shape}; the module gives {len(dimensions)} dimensions.")
+                raise ValueError(f"{where} is declared, and the module gives {len(dimensions)} dimensions.")
             for dimension, size in zip(dimensions, port.shape, strict=True):
-                _name_dimension(dimension, size, axes, f"{graph.name}: {port.name!r} {port.shape}")
+                _name_dimension(dimension, size, axes, where)
 
 
 def _name_dimension(dimension: Any, size: int | str, axes: Mapping[str, Axis], where: str) -> None:
@@ -141,7 +142,9 @@ def _name_dimension(dimension: Any, size: int | str, axes: Mapping[str, Axis], w
     elif size in axes and fixed(axes[size]):
         dimension.dim_value = axes[size].min
     elif static is not None:
-        raise ValueError(f"{where}: the axis {size!r} is the constant {static} in the traced module; take its size from the input's shape.")
+        raise ValueError(
+            f"{where}: the axis {size!r} is the constant {static} in the module; it must come from the input's shape."
+        )
     else:
         dimension.dim_param = size
 
@@ -169,7 +172,9 @@ def save(model: Any, path: Path, *, one_file: int = ONE_FILE) -> tuple[str, ...]
         names: tuple[str, ...] = (path.name,)
     else:
         data = f"{path.name}.data"
-        onnx.save_model(model, str(path), save_as_external_data=True, all_tensors_to_one_file=True, location=data, size_threshold=1024)
+        onnx.save_model(
+            model, str(path), save_as_external_data=True, all_tensors_to_one_file=True, location=data, size_threshold=1024
+        )
         names = (path.name, data)
     onnx.checker.check_model(str(path), full_check=True)
     return names

@@ -6,15 +6,15 @@ from typing import Any
 
 import numpy as np
 
-HALF = np.finfo(np.float16)
+HALF_MAX = float(np.finfo(np.float16).max)
 # The heavy operators, and those that only move or add their results: a cast around each of them would cost more than it saves.
-HALVED = frozenset(
-    "Conv ConvTranspose MatMul Gemm Add Mul Relu Gelu Sigmoid Tanh Transpose Reshape Flatten Slice Split Concat Squeeze Unsqueeze"
-    " MaxPool AveragePool GlobalAveragePool".split()
-)
-INDIFFERENT = frozenset("Shape Size".split())
-HEAVY = frozenset("Conv ConvTranspose MatMul Gemm".split())
-L2_NORMS = frozenset("ReduceL2 LpNormalization".split())
+HEAVY = frozenset({"Conv", "ConvTranspose", "MatMul", "Gemm"})
+ACTIVATIONS = frozenset({"Relu", "Gelu", "Sigmoid", "Tanh"})
+MOVES = frozenset({"Transpose", "Reshape", "Flatten", "Slice", "Split", "Concat", "Squeeze", "Unsqueeze"})
+POOLS = frozenset({"MaxPool", "AveragePool", "GlobalAveragePool"})
+HALVED = HEAVY | ACTIVATIONS | MOVES | POOLS | {"Add", "Mul"}
+INDIFFERENT = frozenset({"Shape", "Size"})  # they read any type
+L2_NORMS = frozenset({"ReduceL2", "LpNormalization"})
 
 
 def protected(graph: Any) -> set[str]:
@@ -71,7 +71,7 @@ class _Rewriter:
         kept = protected(self.graph)
         for node in list(self.graph.node):
             if any(attribute.HasField("g") for attribute in node.attribute):
-                raise ValueError(f"fp16 is not offered for graphs with branches or loops (node {node.name!r}); leave it out of --precision.")
+                raise ValueError(f"fp16 is not offered for graphs with branches or loops (node {node.name!r}); leave it out.")
             half = node.op_type in HALVED and node.name not in kept and any(name in self.floats for name in node.output)
             for at, name in enumerate(node.input):
                 if half and name in self.floats and name not in self.halved:
@@ -114,8 +114,9 @@ class _Rewriter:
         import onnx
 
         values = onnx.numpy_helper.to_array(self.weights[name])
-        if np.abs(values).max(initial=0.0) > float(HALF.max):
-            raise ValueError(f"The weight {name!r} reaches {np.abs(values).max():g}, and half precision ends at {float(HALF.max):g}; leave fp16 out.")
+        largest = float(np.abs(values).max(initial=0.0))
+        if largest > HALF_MAX:
+            raise ValueError(f"The weight {name!r} reaches {largest:g}, and half precision ends at {HALF_MAX:g}; leave fp16 out.")
         self.weights[self.cast[name]] = onnx.numpy_helper.from_array(values.astype(np.float16), self.cast[name])
 
     def _full(self, name: str) -> str:

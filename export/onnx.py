@@ -114,7 +114,7 @@ def export(
         for graph in chosen.artifact.graphs:
             start = time.perf_counter()
             module, samples, axes = chosen.modules[graph.name].eval(), chosen.samples[graph.name], chosen.artifact.axes
-            files = {precision: folder / file_name(graph.name, precision) for precision in wanted}
+            files = {precision: folder / schema.graph_file(graph.name, precision) for precision in wanted}
             save(build(module, graph, axes, samples, opset=opset, identity={**identity, "precision": "fp32"}), files["fp32"])
             say(f"{graph.name}: exported in {time.perf_counter() - start:.1f} s")
             for precision in wanted[1:]:
@@ -135,11 +135,6 @@ def export(
         written = schema.write(chosen.artifact, folder)
         _replace(folder, out)
     return Report(out, written, tuple(parities), tuple(costs), seconds)
-
-
-def file_name(graph: str, precision: str) -> str:
-    """`closed.onnx` is fp32, `closed.int8.onnx` a variant: which precisions an artifact has is read off its files."""
-    return f"{graph}.onnx" if precision == "fp32" else f"{graph}.{precision}.onnx"
 
 
 def check_options(precisions: Sequence[str], opset: int, static_batch: int | None) -> None:
@@ -246,16 +241,22 @@ def _golden(graph: Graph, module: Any, samples: Mapping[str, np.ndarray]) -> dic
     inputs = {}
     for port in graph.inputs:
         given = samples[port.name]
-        rows = port.shape[0] if isinstance(port.shape[0], int) else min(len(given), GOLDEN_ROWS) if port.shape[0] == BATCH else len(given)
+        first = port.shape[0]
+        rows = first if isinstance(first, int) else min(len(given), GOLDEN_ROWS) if first == BATCH else len(given)
         inputs[port.name] = verify.tile(given, (rows, *given.shape[1:]))
     found = {**inputs, **verify.answer(module, graph, inputs)}
     return {f"{graph.name}/{name}": value for name, value in found.items()}
 
 
 def _write_rest(
-    folder: Path, chosen: Exportable, golden: Mapping[str, np.ndarray], parities: Sequence[Parity], opset: int, metrics: Mapping[str, float]
+    folder: Path,
+    chosen: Exportable,
+    golden: Mapping[str, np.ndarray],
+    parities: Sequence[Parity],
+    opset: int,
+    metrics: Mapping[str, float],
 ) -> None:
-    np.savez_compressed(folder / schema.GOLDEN, allow_pickle=False, **golden)  # type: ignore[arg-type]
+    np.savez_compressed(folder / schema.GOLDEN, allow_pickle=False, **golden)
     (folder / schema.PARITY).write_text(json.dumps(verify.parity_json(parities, opset), indent=1) + "\n", encoding="utf-8")
     (folder / CARD).write_text(card(chosen.artifact, metrics, parities, opset), encoding="utf-8")
     for name, content in chosen.files.items():
@@ -297,11 +298,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, help="folder of the artifact (default: artifact/ beside model.pt)")
     parser.add_argument("--graphs", help="names separated by commas (default: all that the method has)")
     parser.add_argument("--precision", default="fp32", help="separated by commas, see below (default: fp32)")
-    parser.add_argument("--data", type=Path, help="labelled images: int8 is calibrated on the training part, accuracy measured on the rest")
+    parser.add_argument(
+        "--data", type=Path, help="labelled images: their training part calibrates int8, the rest measures accuracy"
+    )
     parser.add_argument("--opset", type=int, default=20, help=f"{OPSETS[0]} to {OPSETS[-1]} (default: 20)")
     parser.add_argument("--static-batch", type=int, metavar="N", help="a fixed batch instead of a variable one")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
-    parser.add_argument("--force", action="store_true", help="replace a folder that is not an artifact; it is kept as <name>.before")
+    parser.add_argument("--force", action="store_true", help="set a folder that is not an artifact aside, as <name>.before")
     return parser
 
 

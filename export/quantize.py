@@ -104,7 +104,7 @@ def write(precision: str, source: Path, target: Path, graph: Graph, samples: Map
     import onnx
 
     if precision not in PRECISIONS or precision == "fp32":
-        raise ValueError(f"There is no variant {precision!r}; expected {', '.join(name for name in PRECISIONS if name != 'fp32')}.")
+        raise ValueError(f"There is no variant {precision!r}; expected one of {', '.join(PRECISIONS)} but fp32.")
     if precision == "fp16":
         model = halve(onnx.load(str(source)))
     else:
@@ -129,7 +129,9 @@ def _int8(source: Path, folder: Path, graph: Graph, samples: Mapping[str, np.nda
         model = onnx.load(str(prepared))
         nodes = weighted(model, kinds)
         if not nodes:
-            raise ValueError(f"Graph {graph.name!r} has no {', '.join(kinds)} with fixed weights before its L2 norm; int8 would change nothing.")
+            raise ValueError(
+                f"Graph {graph.name!r} has no {', '.join(kinds)} with fixed weights before its L2 norm; leave int8 out."
+            )
         if static:
             ort.quantize_static(
                 str(prepared),
@@ -145,7 +147,12 @@ def _int8(source: Path, folder: Path, graph: Graph, samples: Mapping[str, np.nda
             )
         else:
             ort.quantize_dynamic(
-                str(prepared), str(written), op_types_to_quantize=kinds, nodes_to_quantize=nodes, per_channel=True, weight_type=ort.QuantType.QInt8
+                str(prepared),
+                str(written),
+                op_types_to_quantize=kinds,
+                nodes_to_quantize=nodes,
+                per_channel=True,
+                weight_type=ort.QuantType.QInt8,
             )
     return onnx.load(str(written))
 
@@ -205,16 +212,18 @@ def _decide(runner: Any, graph: Graph, samples: Mapping[str, np.ndarray], images
 
 def table(found: Sequence[Cost]) -> str:
     """Costs as text, a line per file."""
-    lines = [f"{'file':<26} {'size':>9} {'median':>10} {'p10-p90':>17} {'accuracy':>9} {'as fp32':>8}"]
+    lines = [f"{'file':<28} {'size':>9} {'median':>10} {'p10-p90':>17} {'accuracy':>9} {'as fp32':>8}"]
     for cost in found:
         spread = f"{cost.milliseconds.p10:.2f}-{cost.milliseconds.p90:.2f} ms"
         accuracy = "" if cost.accuracy is None else f"{cost.accuracy:.1%}"
         agreement = "" if cost.agreement is None else f"{cost.agreement:.1%}"
-        lines.append(
-            f"{cost.file:<26} {cost.bytes / 2**20:>5.2f} MiB {cost.milliseconds.median:>7.2f} ms {spread:>17} {accuracy:>9} {agreement:>8}"
-        )
+        size, median = f"{cost.bytes / 2**20:.2f} MiB", f"{cost.milliseconds.median:.2f} ms"
+        lines.append(f"{cost.file:<28} {size:>9} {median:>10} {spread:>17} {accuracy:>9} {agreement:>8}")
     if found:
-        lines.append(f"(batch {found[0].batch}, {found[0].threads} thread, {found[0].milliseconds.rounds} rounds in turn; ONNX Runtime, CPU)")
+        first = found[0]
+        lines.append(
+            f"(batch {first.batch}, {first.threads} thread, {first.milliseconds.rounds} rounds, ONNX Runtime on the CPU)"
+        )
     return "\n".join(lines)
 
 
@@ -239,7 +248,7 @@ def read_images(data: Path, artifact: Artifact, *, calibration: int = 128, label
     usable = np.flatnonzero(index_of[held.labels] >= 0)
     if known and not len(usable):
         shown = ", ".join(found.classes[:5])
-        raise ValueError(f"None of the model's classes is in {data}, which has {shown or 'no labels'}; give the data that it was trained for.")
+        raise ValueError(f"None of the model's classes is in {data}, which has {shown or 'no labels'}; give data of its classes.")
     chosen = _spread(usable, labelled)
     rows = _spread(np.arange(len(found.train)), calibration)
     return RealImages(

@@ -22,13 +22,12 @@ class Timing:
 def interleaved(calls: Mapping[str, Callable[[], object]], *, rounds: int = 30, warm_up: int = 3) -> dict[str, Timing]:
     """Call each in turn, round after round, so that a change in the machine's load meets all of them alike.
 
-    The order turns by one place each round: none always follows the same neighbour. `warm_up` rounds are not counted.
+    The order is drawn anew each round: none always follows the same neighbour. `warm_up` rounds are not counted.
     """
-    names = list(calls)
+    names, generator = list(calls), np.random.default_rng(0)
     spent: dict[str, list[float]] = {name: [] for name in names}
     for number in range(warm_up + rounds):
-        turn = number % len(names) if names else 0
-        for name in names[turn:] + names[:turn]:
+        for name in (names[at] for at in generator.permutation(len(names))):
             start = time.perf_counter()
             calls[name]()
             elapsed = time.perf_counter() - start

@@ -101,8 +101,8 @@ class Parity:
         judged = [row for row in rows if row.top1 is not None]
         count = sum(row.rows for row in judged)
         top1 = sum(row.top1 * row.rows for row in judged if row.top1 is not None) / count if count else None
-        furthest = max(rows, key=lambda row: row.relative if math.isfinite(row.relative) else math.inf)
-        return dataclasses.replace(furthest, cosine=min(row.cosine for row in rows), top1=top1, rows=sum(row.rows for row in rows))
+        furthest, total = max(rows, key=lambda row: row.relative), sum(row.rows for row in rows)
+        return dataclasses.replace(furthest, cosine=min(row.cosine for row in rows), top1=top1, rows=total)
 
     @property
     def failures(self) -> tuple[str, ...]:
@@ -171,7 +171,7 @@ def tile(array: np.ndarray, shape: Sequence[int]) -> np.ndarray:
 
 
 def draw(port: Port, setting: Mapping[str, int], sample: np.ndarray | None, generator: np.random.Generator) -> np.ndarray:
-    """Random input: bytes are uniform, floats normal with the sample's mean and deviation, other integers within the sample's range."""
+    """Random input: bytes are uniform, floats have the sample's mean and deviation, other integers its range."""
     shape, dtype = shape_of(port, setting), np.dtype(port.dtype)
     if dtype == np.uint8:
         return generator.integers(0, 256, shape, dtype=np.uint8)
@@ -222,7 +222,8 @@ def compare(output: str, expected: np.ndarray, found: np.ndarray, *, case: str, 
     error = float(np.abs(ours - torchs).max(initial=0.0)) if finite else math.inf
     norms = np.linalg.norm(ours, axis=1) * np.linalg.norm(torchs, axis=1)  # (n,)
     without = np.linalg.norm(torchs, axis=1) <= 1e-6 * scale  # (n,), rows near zero have no direction
-    cosines = np.where(without, 1.0, (ours * torchs).sum(axis=1) / np.where(norms > 0, norms, 1.0)) if finite else np.zeros(len(ours))
+    products = (ours * torchs).sum(axis=1) if finite else np.zeros(len(ours))  # (n,)
+    cosines = np.where(without, 1.0, products / np.where(norms > 0, norms, 1.0)) if finite else products  # (n,)
     top1 = None
     if output == "logits":
         best, chosen = torchs.max(axis=1), np.take_along_axis(torchs, ours.argmax(axis=1)[:, None], axis=1)[:, 0]  # (n,)
@@ -264,7 +265,7 @@ def parity_json(parities: Sequence[Parity], opset: int) -> dict[str, Any]:
 
 def table(parities: Sequence[Parity]) -> str:
     """The findings as text, a line per file and output."""
-    lines = [f"{'file':<26} {'output':<16} {'cosine':>10} {'max error':>10} {'of scale':>9} {'top-1':>7}  verdict"]
+    lines = [f"{'file':<28} {'output':<16} {'cosine':>10} {'max error':>10} {'of scale':>9} {'top-1':>7}  verdict"]
     for parity in parities:
         limit = parity.tolerance
         for output in parity.outputs:
@@ -273,7 +274,7 @@ def table(parities: Sequence[Parity]) -> str:
             good = worst.cosine >= limit.cosine and worst.relative <= limit.relative
             good = good and (worst.top1 is None or worst.top1 >= limit.top1)
             lines.append(
-                f"{parity.file:<26} {output:<16} {worst.cosine:>10.7f} {worst.max_abs:>10.2e} {worst.relative:>9.1e} "
+                f"{parity.file:<28} {output:<16} {worst.cosine:>10.7f} {worst.max_abs:>10.2e} {worst.relative:>9.1e} "
                 f"{top1:>7}  {'passed' if good else 'FAILED'}"
             )
     return "\n".join(lines)

@@ -5,9 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+from numpy.typing import NDArray
 
 SCHEMA = 1
 MANIFEST = "artifact.json"
@@ -67,3 +70,134 @@ class Artifact:
     options: dict[str, Any] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
     schema: int = SCHEMA
+
+
+def read(folder: Path, *, check: bool = True) -> Artifact:
+    """Read a folder's artifact.json and hold every file against its checksum.
+
+    Args:
+        check: False skips the checksums, for a folder that was verified before.
+
+    Raises:
+        FileNotFoundError: there is no artifact in the folder, or a file of it is missing.
+        ValueError: the manifest is not valid, is of a newer schema, or a file differs from its checksum.
+    """
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise FileNotFoundError(f"{folder} is not an artifact: it has no {MANIFEST}; `python -m export.onnx model.pt` writes one")
+    try:
+        found = _parse(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} is not a valid artifact: {error}") from error
+    for name, digest in found.files.items():
+        if not (folder / name).is_file():
+            raise FileNotFoundError(f"{folder / name} is missing, which {MANIFEST} lists; copy the whole artifact folder")
+        if check and (actual := sha256(folder / name)) != digest:
+            raise ValueError(
+                f"{folder / name} is damaged or was changed: its sha256 is {actual}, {MANIFEST} says {digest}; export or copy it again"
+            )
+    return found
+
+
+def write(artifact: Artifact, folder: Path) -> Artifact:
+    """Write artifact.json with the checksums of all files that lie in the folder; return what was written."""
+    files = {item.name: sha256(item) for item in sorted(folder.iterdir()) if item.is_file() and item.name != MANIFEST}
+    written = replace(artifact, files=files)
+    temporary = folder / f".{MANIFEST}.{os.getpid()}.tmp"
+    temporary.write_text(json.dumps(asdict(written), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    os.replace(temporary, folder / MANIFEST)
+    return written
+
+
+def sha256(path: Path) -> str:
+    """Of a file's content, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def graph_file(graph: str, precision: str = "fp32") -> str:
+    """`closed.onnx` is fp32, `closed.int8.onnx` a variant."""
+    return f"{graph}.onnx" if precision == "fp32" else f"{graph}.{precision}.onnx"
+
+
+def check_inputs(graph: Graph, arrays: Mapping[str, NDArray[Any]], axes: Mapping[str, Axis]) -> dict[str, int]:
+    """Hold arrays against a graph's ports; return the size of each named axis. ValueError says what was given and expected."""
+    bound: dict[str, int] = {}
+    for port in graph.inputs:
+        if port.name not in arrays:
+            raise ValueError(f"graph {graph.name!r} needs an input {port.name!r}; given: {', '.join(arrays) or 'none'}")
+        array = arrays[port.name]
+        expected = f"expected {port.dtype} {_shown(port.shape)}"
+        if array.dtype != port.dtype:
+            raise ValueError(f"input {port.name!r} is of type {array.dtype} and shape {array.shape}; {expected}")
+        if array.ndim != len(port.shape):
+            raise ValueError(f"input {port.name!r} has shape {array.shape}; {expected}")
+        for size, want in zip(array.shape, port.shape, strict=True):
+            if isinstance(want, int) and size != want:
+                raise ValueError(f"input {port.name!r} has shape {array.shape}; {expected}")
+            if isinstance(want, str):
+                if bound.setdefault(want, size) != size:
+                    raise ValueError(
+                        f"axis {want!r} has size {bound[want]} in one input and {size} in {port.name!r}; they must agree"
+                    )
+                axis = axes[want]
+                if not axis.min <= size <= axis.max or size % axis.multiple:
+                    multiple = f" in multiples of {axis.multiple}" if axis.multiple > 1 else ""
+                    raise ValueError(
+                        f"input {port.name!r} has shape {array.shape}; {want!r} may be {axis.min} to {axis.max}{multiple}"
+                    )
+    return bound
+
+
+def _shown(shape: tuple[int | str, ...]) -> str:
+    return "(" + ", ".join(str(size) for size in shape) + ")"
+
+
+def _parse(content: Any) -> Artifact:
+    if not isinstance(content, dict):
+        raise TypeError("expected a JSON object")
+    schema = content.get("schema")
+    if not isinstance(schema, int):
+        raise TypeError("it has no schema number")
+    if schema > SCHEMA:
+        raise ValueError(f"it has schema {schema}, and this version reads up to {SCHEMA}; install a newer contrastrt")
+    missing = {"method", "task", "graphs", "axes", "options", "files"} - set(content)
+    if missing:
+        raise ValueError(f"it lacks {', '.join(sorted(missing))}")
+    graphs = tuple(_graph(graph) for graph in content["graphs"])
+    axes = {
+        str(name): Axis(*(_whole(axis[part]) for part in ("min", "opt", "max", "multiple")))
+        for name, axis in content["axes"].items()
+    }
+    for name, axis in axes.items():
+        if not 1 <= axis.min <= axis.opt <= axis.max or axis.multiple < 1:
+            raise ValueError(f"axis {name!r} needs 1 <= min <= opt <= max, it has {axis}")
+    for graph in graphs:
+        unknown = {size for port in graph.inputs for size in port.shape if isinstance(size, str)} - set(axes)
+        if unknown:
+            raise ValueError(f"graph {graph.name!r} has axes that are not described: {', '.join(sorted(unknown))}")
+    files = content["files"]
+    for name, digest in files.items():
+        if name in ("", ".", "..") or "/" in name or "\\" in name or not isinstance(digest, str):
+            raise ValueError(f"the file name {name!r} leads out of the artifact's folder")
+    for graph in graphs:
+        if graph_file(graph.name) not in files:
+            raise ValueError(f"it describes graph {graph.name!r} but lists no file {graph_file(graph.name)}")
+    if not isinstance(content["options"], dict):
+        raise TypeError("its options are not an object")
+    return Artifact(str(content["method"]), str(content["task"]), graphs, axes, content["options"], dict(files), schema)
+
+
+def _graph(content: Any) -> Graph:
+    return Graph(str(content["name"]), tuple(map(_port, content["inputs"])), tuple(map(_port, content["outputs"])))
+
+
+def _port(content: Any) -> Port:
+    shape = tuple(size if isinstance(size, str) else _whole(size) for size in content["shape"])
+    return Port(str(content["name"]), str(content["dtype"]), shape)
+
+
+def _whole(value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"{value!r} is not a whole number")
+    return value

@@ -100,12 +100,16 @@ def load(path: Path) -> Checkpoint:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, pickle.UnpicklingError, EOFError, zipfile.BadZipFile, ValueError, KeyError) as error:
         reason = str(error).splitlines()[0]
-        raise ValueError(f"{path} is not a readable checkpoint of this project (truncated, or another kind of file): {reason}") from error
+        raise ValueError(
+            f"{path} is not a readable checkpoint of this project (truncated, or another kind of file): {reason}"
+        ) from error
     names = {field.name for field in dataclasses.fields(Checkpoint)}
     if not isinstance(content, Mapping) or "format" not in content or not isinstance(content["format"], int):
         raise ValueError(f"{path} holds no 'format' entry; expected the model.pt that `python -m train.run` writes")
     if content["format"] > FORMAT:
-        raise ValueError(f"{path} has checkpoint format {content['format']}; this version reads up to {FORMAT}: install a newer one")
+        raise ValueError(
+            f"{path} has checkpoint format {content['format']}; this version reads up to {FORMAT}: install a newer one"
+        )
     missing = {"method", "config", "facts", "model"} - set(content)
     if missing:
         raise ValueError(f"{path} lacks {', '.join(sorted(missing))}; it was not written by `python -m train.run`")

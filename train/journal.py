@@ -49,7 +49,9 @@ class Journal:
     def stage(self, name: str, steps: int, start: int) -> Iterator[StageLog]:
         from tqdm import tqdm
 
-        with tqdm(total=steps, initial=start, desc=name, unit="step", disable=None if self._enabled else True, dynamic_ncols=True) as bar:
+        with tqdm(
+            total=steps, initial=start, desc=name, unit="step", disable=None if self._enabled else True, dynamic_ncols=True
+        ) as bar:
             yield StageLog(self, name, bar, self._every)
 
     def put(self, total: int, stage: str, step: int, values: Mapping[str, float]) -> None:

@@ -61,7 +61,11 @@ def fabric(setting: Setting) -> Fabric:
     if strategy == "auto" and devices * nodes > 1:
         strategy = "ddp"
     made = Fabric(
-        accelerator=setting.accelerator, devices=devices, num_nodes=nodes, strategy=strategy, precision=setting.precision  # type: ignore[arg-type]
+        accelerator=setting.accelerator,
+        devices=devices,
+        num_nodes=nodes,
+        strategy=strategy,
+        precision=setting.precision,  # type: ignore[arg-type]
     )
     made.launch()
     return made
@@ -197,7 +201,12 @@ class _Run:
                 last = self.step == stage.steps
                 if log.due(self.step) or last:
                     guard.check(stage.name, self.out)
-                    log.row(self.step, self.total, loss, {**parts, "lr": torch.tensor(rates[0] * factor), "wait": torch.tensor(waited)})
+                    log.row(
+                        self.step,
+                        self.total,
+                        loss,
+                        {**parts, "lr": torch.tensor(rates[0] * factor), "wait": torch.tensor(waited)},
+                    )
                 if stage.select and (last or (stage.select_every and self.step % stage.select_every == 0)):
                     guard.check(stage.name, self.out)
                     self._select(stage, log.score)
@@ -207,7 +216,7 @@ class _Run:
         if stage.end:
             stage.end()
         if self.best:
-            self.method.load_state_dict(self.best["model"])
+            self.method.load_state_dict(self.best["model"], strict=False)  # what was frozen is as it was
         self.method.requires_grad_(False)
 
     def _select(self, stage: Stage, report: Any) -> None:
@@ -218,7 +227,11 @@ class _Run:
         _train_mode(self.method, stage)
         report(self.total, score)
         if not self.best or score > self.best["score"]:
-            self.best = {"score": score, "step": self.step, "model": {key: value.detach().cpu().clone() for key, value in self.method.state_dict().items()}}
+            frozen = {name for name, parameter in self.method.named_parameters() if not parameter.requires_grad}
+            weights = {
+                name: value.detach().cpu().clone() for name, value in self.method.state_dict().items() if name not in frozen
+            }
+            self.best = {"score": score, "step": self.step, "model": weights}
 
     def write(self, name: str, **state: Any) -> None:
         """Save the run as it stands; the first process writes, the others wait."""
@@ -247,7 +260,11 @@ class _Guard:
     def check(self, stage: str, out: Path) -> None:
         first = -1 if self._first is None else int(self._first)
         if first >= 0:
-            kept = f"the last good checkpoint is {out / RUNNING}" if (out / RUNNING).exists() else "no checkpoint had been written yet"
+            kept = (
+                f"the last good checkpoint is {out / RUNNING}"
+                if (out / RUNNING).exists()
+                else "no checkpoint had been written yet"
+            )
             raise Diverged(
                 f"the loss of stage {stage!r} was not a finite number at step {first}; {kept}. "
                 "Lower the learning rate, give a longer warm-up or train in 32-bit precision"

@@ -107,9 +107,9 @@ def _config(given: argparse.Namespace) -> Any:
 
 def _report(path: Path, as_json: bool) -> None:
     from train import checkpoint
-    from train.blocks.gather import is_first
+    from train.blocks.gather import rank
 
-    if not is_first():
+    if rank():
         return
     done = checkpoint.load(path)
     if as_json:

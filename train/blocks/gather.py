@@ -14,9 +14,9 @@ def world_size() -> int:
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
-def is_first() -> bool:
-    """Whether this is the process that writes files and prints."""
-    return not (dist.is_available() and dist.is_initialized()) or dist.get_rank() == 0
+def rank() -> int:
+    """This process's place among them; the first, 0, writes files and prints."""
+    return dist.get_rank() if dist.is_available() and dist.is_initialized() else 0
 
 
 class _Gather(torch.autograd.Function):

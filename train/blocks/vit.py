@@ -38,7 +38,7 @@ class Attention(nn.Module):
 
     def __init__(self, width: int, heads: int, *, causal: bool) -> None:
         super().__init__()
-        if width % heads:
+        if heads < 1 or width % heads:
             raise ValueError(f"a width of {width} cannot be split into {heads} heads; give a number of heads that divides it")
         self.heads, self.causal = heads, causal
         self.in_proj_weight = nn.Parameter(torch.randn(3 * width, width) * width**-0.5)

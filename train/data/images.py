@@ -100,7 +100,10 @@ def _open(path: Path | None, seed: int, held_out: float) -> ImageData:
     _images(files)
     tops = {name.split("/")[0] for name in files.folders}
     parts = {PARTS[top.lower()]: top for top in sorted(tops) if top.lower() in PARTS}
-    if "train" in parts or "test" in parts:
+    nested = any(
+        name.count("/") > 1 and name.split("/")[0] in parts.values() for name in files.names
+    )  # else a class may be "train"
+    if {"train", "test"} & set(parts) and (nested or tops == set(parts.values())):
         return _open_parts(path.stem, files, parts, seed, held_out)
     if any("/" in name for name in files.names if is_image(name)):
         return _open_classes(path.stem, files, seed, held_out)
@@ -127,8 +130,9 @@ def _images(files: Files) -> list[str]:
     if not files.names:
         raise ValueError(f"{files.root} is empty. Expected class folders of images, or images.")
     if not names:
+        count = len(files.names)
         raise ValueError(
-            f"There is no image among the {len(files.names)} files of {files.root}. Expected .jpg, .png, .bmp, .webp, .tif or .ppm."
+            f"There is no image among the {count} files of {files.root}. Expected .jpg, .png, .bmp, .webp, .tif or .ppm."
         )
     return names
 
@@ -169,26 +173,28 @@ def _classes(files: Files) -> tuple[list[str], list[str], NDArray[np.int64]]:
 
 
 def _require_two(classes: tuple[str, ...] | list[str], where: Path) -> None:
-    if len(classes) < 2:
+    if not classes:
         raise ValueError(
-            f"{where} has one class ({classes[0]!r}); a classifier needs at least two. For bare images give the innermost folder itself."
+            f"{where} has train/ or test/, but no class folders in them. For bare images give the innermost folder itself."
         )
+    if len(classes) == 1:
+        raise ValueError(f"{where} has one class ({classes[0]!r}); a classifier needs at least two. "
+                         "For bare images give the innermost folder itself.")  # fmt: skip
 
 
 def _open_parts(name: str, files: Files, parts: dict[str, str], seed: int, held_out: float) -> ImageData:
     for part in ("train", "test"):
         if part not in parts:
             given = ", ".join(sorted(parts.values()))
-            raise ValueError(f"{files.root} has {given} but no {part}/. Expected train/ and test/ (and perhaps val/) of class folders; "
-                             f"to have one set parted at random, give the folder of class folders itself.")  # fmt: skip
+            raise ValueError(f"{files.root} has {given} but no {part}/. Expected train/ and test/ (and perhaps val/) of class "
+                             "folders; to have one set parted at random, give the folder of class folders itself.")  # fmt: skip
     read = {part: (files.under(folder), *_classes(files.under(folder))) for part, folder in parts.items()}
     folders = read["train"][1]
     for part, (_, theirs, _, _) in read.items():
         for absent in sorted(set(folders) ^ set(theirs)):
             lacking = part if absent in folders else "train"
-            raise ValueError(
-                f"The class {absent!r} of {files.root} is missing in {parts[lacking]}/. Every class needs images in every part."
-            )
+            place = f"{files.root}/{parts[lacking]}"
+            raise ValueError(f"The class {absent!r} is missing in {place}. Every class needs images in every part.")
     classes = _display(folders, files.root)
     _require_two(classes, files.root)
     splits = {part: _split(below, images, labels) for part, (below, _, images, labels) in read.items()}
@@ -207,17 +213,19 @@ def _open_classes(name: str, files: Files, seed: int, held_out: float) -> ImageD
     classes = _display(folders, files.root)
     _require_two(classes, files.root)
     for index in np.flatnonzero(np.bincount(labels) < 2):
-        raise ValueError(
-            f"The class folder {files.where(folders[index])} has a single image; parting train from test needs two or more."
-        )
+        place = files.where(folders[index])
+        raise ValueError(f"The class folder {place} has a single image; parting train from test needs two or more.")
     whole = _split(files, images, labels)
     rest, test = hold_out(images, labels, TEST_FRACTION, seed)
     kept, held = hold_out([images[i] for i in rest], labels[rest], held_out, seed + 1)
-    note = f"the data has no parts of its own: by file name and seed {seed}, {len(kept)} images are train, {len(held)} val and {len(test)} test."
+    train, val = whole.select(rest[kept]), whole.select(rest[held])
+    counts = f"{len(train)} images are train, {len(val)} val and {len(test)} test"
+    notes: tuple[str, ...] = (f"the data has no parts of its own: by file name and seed {seed}, {counts}.",)
+    stray = sum("/" not in image for image in files.names if is_image(image))
+    if stray:
+        notes += (f"{stray} images outside the class folders are left out.",)
     base, new = base_and_new(len(classes))
-    return ImageData(
-        name, classes, base, new, PLAIN, whole.select(rest[kept]), whole.select(rest[held]), whole.select(test), notes=(note,)
-    )
+    return ImageData(name, classes, base, new, PLAIN, train, val, whole.select(test), notes=notes)
 
 
 def _open_bare(name: str, files: Files, seed: int, held_out: float) -> ImageData:

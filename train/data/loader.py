@@ -26,6 +26,7 @@ from .augment import AUGMENTS, augment_image, augment_pixels
 from .split import Prepared, Split
 
 SCALE = (0.08, 1.0)  # part of the image's area that "rrc" keeps
+VIEW_SEED = 0  # of fixed views: the same in every run, so that what is computed from them serves all seeds
 AHEAD = 3  # batches being read while one is used
 
 # The first part of every key, so that no two uses of a seed share their draws.
@@ -90,7 +91,6 @@ def views(
     view_ids: Sequence[int] | NDArray[np.integer],
     *,
     augment: str,
-    seed: int,
     scale: tuple[float, float] = SCALE,
     workers: int | None = None,
 ) -> NDArray[np.uint8]:
@@ -104,7 +104,7 @@ def views(
     """
     check(augment, scale)
     chosen = np.asarray(indices, np.int64)
-    keys = draws.key(_VIEW, seed, chosen, np.asarray(view_ids, np.int64))
+    keys = draws.key(_VIEW, VIEW_SEED, chosen, np.asarray(view_ids, np.int64))
     if _held(split, geometry, augment):
         return _from_memory(split, augment, chosen, keys)
     out = np.empty((len(chosen), 3, *geometry.size), np.uint8)
@@ -116,10 +116,10 @@ def views(
 
 
 def view(
-    split: Split, geometry: Geometry, index: int, view_id: int, *, augment: str, seed: int, scale: tuple[float, float] = SCALE
+    split: Split, geometry: Geometry, index: int, view_id: int, *, augment: str, scale: tuple[float, float] = SCALE
 ) -> NDArray[np.uint8]:
     """One image of `views`, (3, h, w)."""
-    return views(split, geometry, [index], [view_id], augment=augment, seed=seed, scale=scale, workers=1)[0]
+    return views(split, geometry, [index], [view_id], augment=augment, scale=scale, workers=1)[0]
 
 
 def batches(
@@ -144,7 +144,7 @@ def batches(
         augment: "none"; "flip"; "shift" (pad an eighth by reflection, cut out); "crop" (shift and flip); "rrc" (random resized
             crop of the image as read, antialiased, then flip). A flip makes "left of" in a caption untrue.
         views: 0 draws the augmentation afresh at every step; K > 0 gives every image K fixed views, one an epoch in turn,
-            so that what is computed from (index, view) can be kept.
+            so that what is computed from (index, view) can be kept; they are the same for every seed.
         scale: the part of the area that "rrc" keeps.
 
     Returns:
@@ -164,7 +164,7 @@ def batches(
         if views == 0:
             return index, np.full(share, -1), draws.key(_STEP, seed, np.arange(begin, begin + share))
         number = (epochs + (draws.key(_START, seed, index) % np.uint64(views)).astype(np.int64)) % views
-        return index, number, draws.key(_VIEW, seed, index, number)
+        return index, number, draws.key(_VIEW, VIEW_SEED, index, number)
 
     if _held(split, geometry, augment):
         return _memory_batches(split, augment, plan, start)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import pickletools
+import struct
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -73,15 +74,17 @@ def read(path: Path) -> object:
             return _Archive(archive, path).content()
     except zipfile.BadZipFile as error:
         raise ValueError(f"{path} is truncated or damaged ({error}); fetch it again") from error
-    except (IndexError, KeyError, TypeError, ValueError, EOFError, OverflowError, NotImplementedError, RecursionError) as error:
+    except (LookupError, TypeError, ValueError, EOFError, OverflowError, RuntimeError, OSError, struct.error) as error:
         raise ValueError(f"{path} is not a readable torch file: {error}") from error
 
 
 def _not_a_zip(path: Path, head: bytes) -> str:
-    if head[:1] == b"\x80" or b"\x00ustar" in head or not head:
-        kind = "an empty file" if not head else "in the format of torch before 1.6 (a bare pickle)"
+    if not head:
+        return f"{path} is empty; fetch it again"
+    if head[:1] == b"\x80":
         return (
-            f"{path} is {kind}; only torch's zip format is read here. If you trust where it comes from, convert it once: "
+            f"{path} is in the format of torch before 1.6 (a bare pickle); only torch's zip format is read here. "
+            "If you trust where it comes from, convert it once: "
             f"python -c \"import torch; torch.save(torch.load('{path.name}', map_location='cpu', weights_only=False), 'new.pt')\""
         )
     return f"{path} is no torch file (it begins with {head!r}); expected a zip archive written by torch.save or torch.jit.save"
@@ -338,8 +341,28 @@ _CONSTANTS: dict[str, Callable[[], object]] = {
     "EMPTY_SET": list,
 }
 _LITERALS = frozenset(
-    "INT BININT BININT1 BININT2 LONG LONG1 LONG4 FLOAT BINFLOAT STRING BINSTRING SHORT_BINSTRING UNICODE BINUNICODE "
-    "SHORT_BINUNICODE BINUNICODE8 BINBYTES SHORT_BINBYTES BINBYTES8 BYTEARRAY8".split()
+    (
+        "INT",
+        "BININT",
+        "BININT1",
+        "BININT2",
+        "LONG",
+        "LONG1",
+        "LONG4",
+        "FLOAT",
+        "BINFLOAT",
+        "STRING",
+        "BINSTRING",
+        "SHORT_BINSTRING",
+        "UNICODE",
+        "BINUNICODE",
+        "SHORT_BINUNICODE",
+        "BINUNICODE8",
+        "BINBYTES",
+        "SHORT_BINBYTES",
+        "BINBYTES8",
+        "BYTEARRAY8",
+    )
 )
 
 

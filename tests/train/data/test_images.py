@@ -90,6 +90,14 @@ def test_class_folders_alone_are_parted_the_same_way_at_every_call(tmp_path: Pat
     assert not first[0] & first[1] and not first[0] & first[2] and not first[1] & first[2]
 
 
+def test_a_class_may_be_called_train(tmp_path: Path) -> None:
+    root = class_folders(tmp_path, ("",), ("car", "train"), 5)
+    write(root / "preview.png")
+    data = open_images(root, seed=0)
+    assert data.classes == ("car", "train")
+    assert "1 images outside" in data.notes[1]
+
+
 def test_a_given_val_part_is_used_as_it_is(tmp_path: Path) -> None:
     data = open_images(class_folders(tmp_path, ("train", "valid", "test"), ("a", "b"), 3), seed=0)
     assert [len(data.train), len(data.val), len(data.test)] == [6, 6, 6]
@@ -129,7 +137,10 @@ def test_bad_folders_are_refused_with_a_reason(tmp_path: Path) -> None:
     refused(class_folders(tmp_path / "same", ("",), ("sea_lion", "sea lion"), 3), "'sea lion' and 'sea_lion'", "both called")
     root = class_folders(tmp_path / "uneven", ("train", "test"), ("a", "b"), 3)
     class_folders(root, ("test",), ("c",), 1)
-    refused(root, "'c'", "missing in train/")
+    refused(root, "'c'", "missing in", "uneven/train.")
+    for part in ("train", "test"):
+        write(tmp_path / "bare" / part / "1.png")
+    refused(tmp_path / "bare", "no class folders")
 
 
 def test_held_out_must_be_a_share(tmp_path: Path) -> None:

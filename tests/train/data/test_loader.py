@@ -55,7 +55,8 @@ def test_a_later_start_gives_what_an_unbroken_run_sees(augment: str, count: int)
     for split in (noise(10), noise(10).in_memory(SQUARE)):
         whole = take(7, split, SQUARE, 4, **options)
         assert same(whole[3:], take(4, split, SQUARE, 4, start=3, **options))
-        assert not same(whole[:4], take(4, split, SQUARE, 4, augment=augment, views=count, seed=6))
+        other = take(7, split, SQUARE, 4, augment=augment, views=count, seed=6)
+        assert [batch["index"].tolist() for batch in whole] != [batch["index"].tolist() for batch in other]
 
 
 @pytest.mark.parametrize("augment", AUGMENTS)
@@ -80,9 +81,9 @@ def test_memory_gives_what_reading_gives(augment: str) -> None:
 def test_views_are_the_pixels_that_batches_yield(augment: str) -> None:
     for split in (noise(10), noise(10).in_memory(SQUARE)):
         for batch in take(6, split, SQUARE, 5, augment=augment, views=2, seed=9):
-            again = views(split, SQUARE, batch["index"].numpy(), batch["view"].numpy(), augment=augment, seed=9)
+            again = views(split, SQUARE, batch["index"].numpy(), batch["view"].numpy(), augment=augment)
             np.testing.assert_array_equal(batch["image"].numpy(), again)
-            one = view(split, SQUARE, int(batch["index"][3]), int(batch["view"][3]), augment=augment, seed=9)
+            one = view(split, SQUARE, int(batch["index"][3]), int(batch["view"][3]), augment=augment)
             np.testing.assert_array_equal(one, again[3])
 
 
@@ -118,7 +119,7 @@ def test_a_crop_lies_in_the_reflected_image_and_half_are_mirrored() -> None:
     padded = np.pad(pixels.pixels[0], ((0, 0), (2, 2), (2, 2)), mode="reflect")
     cuts = {padded[:, top : top + 16, left : left + 16].tobytes(): (top, left) for top in range(5) for left in range(5)}
     found, mirrored = set(), 0
-    many = views(pixels, SQUARE, [0] * 400, range(400), augment="crop", seed=0)
+    many = views(pixels, SQUARE, [0] * 400, range(400), augment="crop")
     for image in many:
         turned = np.ascontiguousarray(image[:, :, ::-1])
         mirrored += turned.tobytes() in cuts
@@ -133,7 +134,12 @@ def test_random_parts_fill_the_scale_and_stay_inside() -> None:
     assert all(0 <= top <= 40 - h and 0 <= left <= 30 - w for top, left, h, w in boxes)
     assert 0.27 < min(area) < 0.35 and 0.8 < max(area) < 0.93
     assert all(0.7 < w / h < 1.4 for _, _, h, w in boxes)
-    assert rrc_box(draws.key(1)[()], 400, 10, (0.9, 1.0)) == (193, 0, 13, 10)  # nothing fits: the centre, at the narrowest shape
+    assert rrc_box(draws.key(np.arange(1, 2))[0], 400, 10, (0.9, 1.0)) == (
+        193,
+        0,
+        13,
+        10,
+    )  # nothing fits: the centre, at the narrowest shape
 
 
 def test_an_unreadable_image_stops_the_batches_and_is_named() -> None:
@@ -148,7 +154,7 @@ def test_wrong_arguments_are_refused() -> None:
         ("0 < low <= high", {"augment": "rrc", "scale": (0.5, 0.1)}),
     ):
         with pytest.raises(ValueError, match=words):
-            batches(noise(4), SQUARE, 4, **options)  # type: ignore[arg-type]
+            batches(noise(4), SQUARE, 4, **options)
     with pytest.raises(ValueError, match="no images"):
         batches(noise(0), SQUARE, 4)
     with pytest.raises(ValueError, match="Prepare them again"):

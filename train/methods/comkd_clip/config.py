@@ -14,7 +14,8 @@ class Config:
     # the data
     templates: tuple[str, ...] = ()  # captions with {} for the class; empty: the data set's own
     base_classes: int = 0  # how many classes, alphabetically, count as base; 0: the data set's own, else the first half
-    held_out: float = 0.1  # part of the training images kept for model selection and calibration
+    held_out: float = 0.1  # part of the training images kept for model selection
+    split_seed: int = 0  # of which images are held out: the same for all seeds that are to be compared
     unlabelled: str = ""  # folder of images to distil on; empty: the training images, labels unused
     unlabelled_classes: Literal["all", "base"] = "all"  # F PromptKD: all, that is transductive; base: new classes stay unseen
     # the teacher
@@ -23,12 +24,14 @@ class Config:
     teacher_image_size: int = 0  # where the file does not say, or to interpolate the positions
     teacher_mean: tuple[float, ...] = ()  # where the file does not say
     teacher_std: tuple[float, ...] = ()  # where the file does not say
+    teacher_base: str = ""  # the original CLIP of a PromptSRC or PromptKD checkpoint, which lacks the word embeddings
     tokenizer: str = ""  # vocabulary file or folder, where the teacher's has none
     # a teacher trained here: CLIP on captions
     pretrain_epochs: float = 0.0  # over the captioned training images; 0: the teacher is ready
     pretrain_batch: int = 256
     pretrain_learning_rate: float = 2e-3
     pretrain_weight_decay: float = 0.05
+    pretrain_augment: Literal["none", "flip", "shift", "crop", "rrc"] = "crop"  # a flip makes "left of" in a caption untrue
     image_size: int = 224  # of a teacher trained here, and of a student without a file
     teacher_width: int = 1024
     teacher_layers: int = 24
@@ -72,7 +75,7 @@ class Config:
     weight_decay: float = 5e-4  # I, Dassl's default
     warm_up: float = 1.0  # F epochs
     clip: float = 0.0  # largest gradient norm; 0: none
-    augment: Literal["none", "flip", "crop", "rrc"] = "rrc"  # F random resized crop and flip
+    augment: Literal["none", "flip", "shift", "crop", "rrc"] = "rrc"  # F random resized crop and flip
     views: int = 0  # fixed augmented views an image, so that the teacher runs once on each; 0: fresh ones at every step
     kl_weight: float = 1.0  # F L_stu
     kl_temperature: float = 1.0  # F
@@ -109,6 +112,8 @@ _SMALL = Config(
 SMOKE = replace(
     _SMALL,
     held_out=0.25,
+    pretrain_augment="shift",
+    augment="shift",
     pretrain_epochs=0.1,
     pretrain_batch=32,
     image_size=32,
@@ -136,6 +141,8 @@ SCENES = replace(
     teacher_dim=128,
     pretrain_epochs=8.0,
     pretrain_batch=128,
+    pretrain_augment="shift",
+    augment="shift",
     student_stem=(16, 32, 64),
     student_width=64,
     student_layers=2,
@@ -148,17 +155,20 @@ CIFAR100 = replace(
     _SMALL,
     image_size=32,
     templates=("a photo of a {}.",),
-    teacher_stem=(96, 192, 384),
-    teacher_width=384,
-    teacher_layers=2,
-    teacher_dim=256,
-    pretrain_epochs=16.0,
-    student_stem=(40, 80, 160),
-    student_width=160,
-    student_layers=2,
-    student_dim=160,
-    epochs=10.0,
+    teacher_stem=(64, 128, 256),
+    teacher_width=256,
+    teacher_layers=1,
+    teacher_dim=128,
+    pretrain_epochs=10.0,
+    student_stem=(24, 48, 96),
+    student_width=96,
+    student_layers=1,
+    student_dim=96,
+    student_prompt_length=2,
+    epochs=6.0,
+    warm_up=0.5,
     views=2,
+    select_every=3.0,
 )
 
 PROMPTKD_COMPATIBLE = Config(kl_weight=1000.0, kl_reduction="numel", align_weight=0.0, attention="none")

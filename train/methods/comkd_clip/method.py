@@ -6,7 +6,6 @@ import hashlib
 import io
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,22 +16,19 @@ from runtime.artifact import Artifact, Axis, Graph, Port
 from runtime.bank import Bank
 from runtime.prepare import Geometry, fit
 from train.blocks.clip import Clip, ClipSpec, VisionSpec
-from train.blocks.gather import gather
-from train.contract import Batch, Exportable, Facts, Losses, Method, Stage
+from train.contract import Batch, Exportable, Facts, Method, Stage
 from train.data.images import ImageData, Split, few_shot
 from train.loop import warm_up_cosine
-from train.losses.distillation import distillation
-from train.losses.statistics_alignment import statistics_alignment
-from train.metrics import accuracy, calibration_error, harmonic_mean
+from train.metrics import accuracy
 from train.teachers.tokenizer import Tokenizer
 
 from .config import Config
-from .feed import Feed
+from .distilling import student_objective
+from .evaluation import answers, measures
+from .feed import CHUNK, Feed
 from .preparation import captions, load_student, load_teacher, open_data, prepare
 from .student import Closed, Embedding, Open, Student
 from .teaching import PromptAverage, contrast_objective, prompt_objective, relabelled
-
-_CHUNK = 250  # images of one forward pass outside training
 
 
 class ComKDCLIP(Method):
@@ -45,7 +41,9 @@ class ComKDCLIP(Method):
         self.config, self.facts = config, facts
         about = facts["teacher"]
         spec = ClipSpec.from_dict(about["spec"])
-        self.teacher = Clip(spec, about["prompt_length"], about["prompt_depth"], about["text_prompt_length"], about["text_prompt_depth"])
+        self.teacher = Clip(
+            spec, about["prompt_length"], about["prompt_depth"], about["text_prompt_length"], about["text_prompt_depth"]
+        )
         self.tokenizer = Tokenizer(facts["tokenizer"], spec.text.context)
         self.geometry = Geometry.from_dict(facts["geometry"])
         tower = VisionSpec.from_dict(facts["student"])
@@ -63,7 +61,10 @@ class ComKDCLIP(Method):
         prompts = [tower.prompts for tower in (self.teacher.image, self.teacher.text) if tower.prompts is not None]
         epoch_steps = max(config.shots * len(facts["base"]) / config.prompt_batch, 1.0)
         self.prompt_average = PromptAverage(
-            prompts if config.prompt_epochs else [], epoch_steps=epoch_steps, centre=config.average_epoch, spread=config.average_spread
+            prompts if config.prompt_epochs else [],
+            epoch_steps=epoch_steps,
+            centre=config.average_epoch,
+            spread=config.average_spread,
         )
 
     @classmethod
@@ -92,7 +93,7 @@ class ComKDCLIP(Method):
         return Stage(
             "teacher",
             steps,
-            lambda start: self._feed(data.train, config.seed).batches(config.pretrain_batch, "crop", start),
+            lambda start: self._feed(data.train, config.seed).batches(config.pretrain_batch, config.pretrain_augment, start),
             contrast_objective(self.teacher, self.tokenizer(texts), number),
             _optimizer("adamw", trained, config.pretrain_learning_rate, config.pretrain_weight_decay),
             warm_up_cosine(steps, max(steps // 20, 1)),
@@ -148,15 +149,19 @@ class ComKDCLIP(Method):
         def batches(start: int) -> Iterator[Batch]:
             if not (config.views and teacher_needed):
                 return feed.batches(config.batch, config.augment, start, views=config.views)
-            encode = self._frozen_teacher
-            return feed.with_features(config.batch, config.augment, start, config.views, encode, self.teacher_digest(image=True), config.cache)
+            digest, device = self.teacher_digest(image=True), self.teacher.logit_scale.device
+            return feed.with_features(
+                config.batch, config.augment, start, config.views, self._frozen_teacher, digest, config.cache, device
+            )
 
+        labelled = torch.zeros(len(data.classes), dtype=torch.bool)
+        labelled[list(_whose(data, config.label_classes))] = True
         per_epoch = max(steps / config.epochs, 1.0)
         return Stage(
             "student",
             steps,
             batches,
-            self._objective(data, teacher_needed),
+            student_objective(config, self.student, self._frozen_teacher if teacher_needed else None, labelled),
             _optimizer(config.optimizer, self._trained(), config.learning_rate, config.weight_decay),
             warm_up_cosine(steps, round(config.warm_up * per_epoch)),
             begin=begin,
@@ -172,18 +177,16 @@ class ComKDCLIP(Method):
         if ready:
             if ready.sha256 != self.facts["teacher"]["sha256"]:
                 raise ValueError(f"{self.config.teacher} has changed since this run began; start a new run for the new teacher")
-            state = self.teacher.state_dict()
-            state.update(ready.state)
-            self.teacher.load_state_dict(state)
+            _load_into(self.teacher, ready.state)
 
     def _start_student(self) -> None:
         """The class bank from the loaded teacher, its temperature, and the student's ready tower if there is one."""
         ready = load_student(self.config)
         if ready:
-            towers = {name.removeprefix("image."): value for name, value in ready.state.items() if name.startswith("image.")}
-            state = self.student.tower.state_dict()
-            state.update(towers)
-            self.student.tower.load_state_dict(state)
+            _load_into(
+                self.student.tower,
+                {name.removeprefix("image."): value for name, value in ready.state.items() if name.startswith("image.")},
+            )
         self.teacher.eval()
         with torch.no_grad():
             self.student.logit_scale.copy_(self.teacher.logit_scale.exp())
@@ -213,57 +216,22 @@ class ComKDCLIP(Method):
             image = resized.round().clamp(0, 255)
         return self.teacher.encode_image(image).float()
 
-    def _objective(self, data: ImageData, teacher_needed: bool) -> Callable[[Batch], tuple[Tensor, Losses]]:
-        config, student = self.config, self.student
-        labelled = torch.zeros(len(data.classes), dtype=torch.bool)
-        labelled[list(data.classes_of(config.label_classes))] = True
-
-        def loss(batch: Batch) -> tuple[Tensor, Losses]:
-            raw = student.project(batch["image"])  # (n, d) of all processes
-            unit = F.normalize(raw, dim=1)
-            bank = F.normalize(student.class_vectors, dim=1)
-            logits = student.logits(unit, bank)  # (n, k)
-            parts: Losses = {}
-            if teacher_needed:
-                feature = batch["teacher"] if "teacher" in batch else self._frozen_teacher(batch["image"])
-                feature = gather(feature)  # (n, d)
-                if config.kl_weight:
-                    target = student.logit_scale * feature @ bank.detach().T
-                    parts["kl"] = config.kl_weight * distillation(logits, target, config.kl_temperature, config.kl_reduction)
-                if config.align_weight:
-                    parts["align"] = config.align_weight * statistics_alignment(
-                        unit if config.align_features == "unit" else raw, feature, config.align_reduction
-                    )
-                if config.feature_weight:
-                    parts["feature"] = config.feature_weight * F.mse_loss(unit, feature)
-            if config.label_weight:
-                label = gather(batch["label"])
-                label = torch.where((label >= 0) & labelled.to(label.device)[label], label, -1)
-                parts["label"] = config.label_weight * _cross_entropy(logits, label)
-            total = torch.stack(list(parts.values())).sum()
-            if student.attention is not None:
-                if set(parts) <= {"align", "feature"}:
-                    total = total + 0 * logits.sum()  # every trained parameter takes part
-                parts["alpha"] = student.attention.alpha
-            return total, parts
-
-        return loss
-
     def _selection(self, data: ImageData) -> Callable[[], float] | None:
         """On held-out training images: agreement with the teacher, which needs no label; with labels, accuracy on those seen."""
         if not len(data.val):
             return None
-        image = self._feed(data.val, self.config.seed).images()
+        images = self._feed(data.val, self.config.seed).images()
+        label = torch.from_numpy(data.val.labels)
+        seen = torch.ones(len(label), dtype=torch.bool)
         if self.config.label_weight:
-            seen = torch.isin(torch.from_numpy(data.val.labels), torch.tensor(data.classes_of(self.config.label_classes)))
-            label = torch.from_numpy(data.val.labels)[seen]
-            return lambda: accuracy(self._answers(image(), self._student_logits)[seen], label)
+            seen = torch.isin(label, torch.tensor(_whose(data, self.config.label_classes)))
         target: list[Tensor] = []
 
         def agreement() -> float:
+            bank = self._bank_vectors()
             if not target:
-                target.append(self._answers(image(), self._teacher_logits).argmax(1))
-            return accuracy(self._answers(image(), self._student_logits), target[0])
+                target.append(label if self.config.label_weight else answers(images(), self._teacher_logits, bank).argmax(1))
+            return accuracy(answers(images(), self._student_logits, bank)[seen], target[0][seen])
 
         return agreement
 
@@ -276,7 +244,7 @@ class ComKDCLIP(Method):
         with torch.no_grad():
             for template in templates:
                 ids = self.tokenizer([template.format(name) for name in names])
-                parts = [self.teacher.encode_text(part.to(device)).float() for part in ids.split(_CHUNK)]
+                parts = [self.teacher.encode_text(part.to(device)).float() for part in ids.split(CHUNK)]
                 total += torch.cat(parts)
         return F.normalize(total, dim=1)
 
@@ -289,56 +257,39 @@ class ComKDCLIP(Method):
                 found.update(value.detach().float().cpu().contiguous().numpy().tobytes())
         return found.hexdigest()
 
-    def _student_logits(self, image: Tensor, bank: Tensor | None = None) -> Tensor:
-        vectors = F.normalize(self.student.class_vectors, dim=1) if bank is None else bank
-        return self.student.logits(F.normalize(self.student.projector(self.student.features(image)), dim=1), vectors)
+    def _bank_vectors(self) -> Tensor:
+        return F.normalize(self.student.class_vectors, dim=1)
 
-    def _teacher_logits(self, image: Tensor, bank: Tensor | None = None) -> Tensor:
-        vectors = F.normalize(self.student.class_vectors, dim=1) if bank is None else bank
-        return self.student.logit_scale * self._frozen_teacher(image) @ vectors.T
+    def _student_logits(self, image: Tensor, bank: Tensor) -> Tensor:
+        return self.student.logits(self.student.embed(image), bank)
 
-    @torch.no_grad()
-    def _answers(self, images: Iterator[Tensor], answer: Callable[..., Tensor], bank: Tensor | None = None) -> Tensor:
-        device = self.teacher.logit_scale.device
-        return torch.cat([answer(image.to(device), bank).float().cpu() for image in images])
+    def _teacher_logits(self, image: Tensor, bank: Tensor) -> Tensor:
+        return self.student.logit_scale * self._frozen_teacher(image) @ bank.T
 
     def evaluate(self, data: Path | None, split: str) -> dict[str, float]:
-        """Base, new, their harmonic mean, top-1, top-5 and calibration of student and teacher, in percent.
+        """Base, new, harmonic mean, top-1, top-5 and calibration of student and teacher, in percent.
 
-        Base accuracy is among base classes on their images, new accuracy among new classes, as in CoOp; top-1, top-5 and the
-        calibration error are over all classes. On another data set than the trained one the bank is made from its class names.
+        On another data set than the trained one the bank is made from its class names and templates.
         """
         opened = open_data(self.config, data)
         part: Split = getattr(opened, split)
-        if not len(part):
+        if not len(part) or (part.labels < 0).any():
             return {}
         self.eval()
         own = list(opened.classes) == self.facts["classes"]
-        bank = None if own else self.class_vectors(opened.classes, opened.templates)
-        teacher_bank = bank if self.config.head == "bank" else self.class_vectors(opened.classes, opened.templates)
+        taught = self.class_vectors(opened.classes, opened.templates)
+        if not own and self.config.head == "learned":
+            raise ValueError(f"{opened.name} has other classes than this model was trained on, and head=learned knows no others")
         images = self._feed(part, self.config.seed).images()
-        found = {}
-        for name, answer, vectors in (("student", self._student_logits, bank), ("teacher", self._teacher_logits, teacher_bank)):
-            found.update({f"{name}/{key}": value for key, value in self._measures(opened, part, images, answer, vectors).items()})
-        return found
-
-    def _measures(self, data: ImageData, part: Split, images: Any, answer: Callable[..., Tensor], bank: Tensor | None) -> dict[str, float]:
-        label = torch.from_numpy(part.labels)
-        logits = self._answers(images(), answer, bank)
-        found = {}
-        for name, classes in (("base", data.base), ("new", data.new)):
-            inside = torch.isin(label, torch.tensor(classes))
-            if inside.any():
-                vectors = (F.normalize(self.student.class_vectors, dim=1) if bank is None else bank)[list(classes)]
-                place = torch.full((len(data.classes),), -1)
-                place[list(classes)] = torch.arange(len(classes))
-                rows = torch.nonzero(inside)[:, 0]
-                found[name] = accuracy(self._answers(images(rows), answer, vectors), place[label[inside]])
-        if len(found) == 2:
-            found["hm"] = harmonic_mean(found["base"], found["new"])
-        found |= {"top1": accuracy(logits, label), "top5": accuracy(logits, label, 5)}
-        found["ece"] = calibration_error(logits.softmax(1), label)
-        return found
+        towers = (
+            ("student", self._student_logits, self._bank_vectors() if own else taught),
+            ("teacher", self._teacher_logits, taught),
+        )
+        return {
+            f"{name}/{key}": value
+            for name, answer, bank in towers
+            for key, value in measures(opened, part, images, answer, bank).items()
+        }
 
     # export
 
@@ -347,7 +298,13 @@ class ComKDCLIP(Method):
         classes = len(self.facts["classes"])
         image = Port("image", "uint8", ("batch", 3, size, size))
         modules: dict[str, nn.Module] = {"closed": Closed(self.student)}
-        graphs = [Graph("closed", (image,), (Port("logits", "float32", ("batch", classes)), Port("probabilities", "float32", ("batch", classes))))]
+        graphs = [
+            Graph(
+                "closed",
+                (image,),
+                (Port("logits", "float32", ("batch", classes)), Port("probabilities", "float32", ("batch", classes))),
+            )
+        ]
         if self.config.head == "bank":
             vectors = Port("class_vectors", "float32", ("classes", dim))
             answers = (Port("logits", "float32", ("batch", "classes")), Port("probabilities", "float32", ("batch", "classes")))
@@ -371,12 +328,25 @@ class ComKDCLIP(Method):
             "attention": self.config.attention,
         }
         axes = {"batch": Axis(1, 8, 64), "classes": Axis(1, classes, max(1024, 2 * classes))}
-        artifact = Artifact("comkd_clip", "zero_shot", tuple(graphs), axes if "open" in modules else {"batch": axes["batch"]}, options)
+        artifact = Artifact(
+            "comkd_clip", "zero_shot", tuple(graphs), axes if "open" in modules else {"batch": axes["batch"]}, options
+        )
         return Exportable(artifact, modules, samples, raw, {"bank.npz": _encoded(bank)} if "open" in modules else {})
 
     def _bank(self) -> Bank:
-        vectors = F.normalize(self.student.class_vectors, dim=1).detach().cpu().numpy().astype(np.float32)
+        vectors = self._bank_vectors().detach().cpu().numpy().astype(np.float32)
         return Bank(vectors, tuple(self.facts["classes"]), self.teacher_digest(), tuple(self.facts["templates"]))
+
+
+def _load_into(module: nn.Module, weights: dict[str, Tensor]) -> None:
+    """Load all but prompts of another shape: those are this run's own."""
+    own = module.state_dict()
+    kept = {
+        name: value
+        for name, value in weights.items()
+        if not name.endswith("prompts") or (name in own and own[name].shape == value.shape)
+    }
+    module.load_state_dict({**{name: value for name, value in own.items() if name.endswith("prompts")}, **kept})
 
 
 def _encoded(bank: Bank) -> bytes:
@@ -385,13 +355,12 @@ def _encoded(bank: Bank) -> bytes:
     return buffer.getvalue()
 
 
+def _whose(data: ImageData, which: str) -> tuple[int, ...]:
+    return data.base if which == "base" else tuple(range(len(data.classes)))
+
+
 def _steps(epochs: float, images: int, batch: int) -> int:
     return max(round(epochs * images / batch), 1)
-
-
-def _cross_entropy(logits: Tensor, label: Tensor) -> Tensor:
-    """Mean over images that have a label; 0 where none has."""
-    return F.cross_entropy(logits, label, ignore_index=-1, reduction="sum") / (label >= 0).sum().clamp(min=1)
 
 
 def _optimizer(kind: str, trained: Sequence[nn.Parameter], rate: float, decay: float) -> torch.optim.Optimizer:

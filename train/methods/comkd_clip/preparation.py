@@ -16,7 +16,7 @@ from train.teachers.tokenizer import Tokenizer
 
 from .config import Config
 
-_MEAN, _STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)  # CLIP's, of pixels in 0..1
+MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)  # CLIP's, of pixels in 0..1
 _SAMPLES = 8  # images that travel with the checkpoint, as proof for export
 _SAMPLE_SIDE = 512  # pixels at most
 
@@ -24,7 +24,7 @@ _SAMPLE_SIDE = 512  # pixels at most
 def open_data(config: Config, data: Path | None) -> ImageData:
     """The data set with this configuration's split into base and new classes and its templates."""
     unlabelled = Path(config.unlabelled) if config.unlabelled else None
-    opened = open_images(data, seed=config.seed, held_out=config.held_out, unlabelled=unlabelled)
+    opened = open_images(data, seed=config.split_seed, held_out=config.held_out, unlabelled=unlabelled)
     if config.templates:
         opened = replace(opened, templates=config.templates)
     count = len(opened.classes)
@@ -45,7 +45,9 @@ def prepare(config: Config, data: Path | None) -> Facts:
     if teacher:
         tokenizer = teacher.tokenizer
         if tokenizer is None:
-            raise ValueError(f"{config.teacher} ({teacher.format}) has no tokenizer; give tokenizer=PATH of CLIP's vocabulary (bpe_simple_vocab_16e6.txt.gz, or a folder with vocab.json and merges.txt)")
+            raise ValueError(
+                f"{config.teacher} ({teacher.format}) has no tokenizer; give tokenizer=PATH of CLIP's vocabulary (bpe_simple_vocab_16e6.txt.gz, or a folder with vocab.json and merges.txt)"
+            )
         spec = teacher.spec
         prompts = {
             "prompt_length": teacher.prompt_length,
@@ -64,6 +66,7 @@ def prepare(config: Config, data: Path | None) -> Facts:
         prompts.update(text_prompt_length=config.prompt_length, text_prompt_depth=depth)
         if spec.vision.kind == "vit":
             prompts.update(prompt_length=config.prompt_length, prompt_depth=min(config.prompt_depth, int(spec.vision.layers)))  # type: ignore[arg-type]
+    _check_templates(opened.templates, prompts["text_prompt_length"])
     student = _student(config, spec)
     geometry = Geometry((student.image_size, student.image_size), spec.resize, spec.interpolation)
     return {
@@ -84,23 +87,25 @@ def load_teacher(config: Config) -> teachers.Teacher | None:
     """Read the teacher's file, or None where one is to be trained here."""
     if not config.teacher:
         return None
-    return _load(config, config.teacher, config.teacher_activation)
-
-
-def load_student(config: Config) -> teachers.Teacher | None:
-    """Read the file whose image tower starts the student, or None where it starts from scratch."""
-    return _load(config, config.student, config.student_activation) if config.student else None
-
-
-def _load(config: Config, path: str, activation: str) -> teachers.Teacher:
     return teachers.load(
-        Path(path),
-        activation=activation or None,
+        Path(config.teacher),
+        activation=config.teacher_activation or None,
         image_size=config.teacher_image_size or None,
         mean=config.teacher_mean or None,  # type: ignore[arg-type]
         std=config.teacher_std or None,  # type: ignore[arg-type]
         tokenizer=Path(config.tokenizer) if config.tokenizer else None,
+        base=Path(config.teacher_base) if config.teacher_base else None,
     )
+
+
+def load_student(config: Config) -> teachers.Teacher | None:
+    """Read the file whose image tower starts the student, or None where it starts from scratch.
+
+    Its preprocessing is the teacher's, so the mean and deviation asked for are of no account.
+    """
+    if not config.student:
+        return None
+    return teachers.load(Path(config.student), activation=config.student_activation or None, mean=MEAN, std=STD)
 
 
 def _check(config: Config) -> None:
@@ -110,14 +115,30 @@ def _check(config: Config) -> None:
             "method), or train one here with --preset scenes, --preset cifar100 or pretrain_epochs="
         )
     if config.student_trains == "prompts" and not config.student:
-        raise ValueError("student_trains=prompts needs a ready image tower: give student=PATH, or student_trains=all to train one from scratch")
+        raise ValueError(
+            "student_trains=prompts needs a ready image tower: give student=PATH, or student_trains=all to train one from scratch"
+        )
     weights = {name: getattr(config, name) for name in ("kl_weight", "align_weight", "feature_weight", "label_weight")}
     if not any(weights.values()):
         raise ValueError("every loss has weight 0; give one of " + ", ".join(weights) + " a value above 0")
     if any(value < 0 for value in weights.values()):
-        raise ValueError("a loss has a negative weight: " + ", ".join(f"{name}={value}" for name, value in weights.items() if value < 0))
+        raise ValueError(
+            "a loss has a negative weight: " + ", ".join(f"{name}={value}" for name, value in weights.items() if value < 0)
+        )
     if config.batch < 2:
         raise ValueError(f"batch={config.batch} was given; the projector's normalisation needs at least 2 images")
+
+
+def _check_templates(templates: tuple[str, ...], prompted: int) -> None:
+    """Prompts take the place of a text's first words: the class name must come after them."""
+    for template in templates:
+        if "{}" not in template:
+            raise ValueError(f"the template {template!r} has no {{}} for the class name")
+        if len(template.split("{}")[0].split()) < prompted:
+            raise ValueError(
+                f"the template {template!r} has fewer than {prompted} words before the class name, and the teacher's learned "
+                "prompts take the place of that many; begin it with 'a photo of a'"
+            )
 
 
 def _own_teacher(config: Config, vocabulary: int) -> ClipSpec:
@@ -142,7 +163,7 @@ def _own_teacher(config: Config, vocabulary: int) -> ClipSpec:
         activation="gelu",
         end_token=None,
     )
-    return ClipSpec(vision, text, _MEAN, _STD, "bicubic", "crop")
+    return ClipSpec(vision, text, MEAN, STD, "bicubic", "crop")
 
 
 def _student(config: Config, teacher: ClipSpec) -> VisionSpec:
@@ -171,7 +192,9 @@ def captions(data: ImageData) -> tuple[tuple[str, ...], torch.Tensor]:
         number = {caption: index for index, caption in enumerate(distinct)}
         return distinct, torch.tensor([number[caption] for caption in data.train.captions])
     if (data.train.labels < 0).any():
-        raise ValueError(f"{data.name} has images without class; a teacher can only be trained here on labelled or captioned images")
+        raise ValueError(
+            f"{data.name} has images without class; a teacher can only be trained here on labelled or captioned images"
+        )
     return tuple(data.templates[0].format(name) for name in data.classes), torch.from_numpy(data.train.labels)
 
 
@@ -190,4 +213,3 @@ def _samples(data: ImageData) -> list[torch.Tensor]:
         image = image[max(height - _SAMPLE_SIDE, 0) // 2 :][:_SAMPLE_SIDE, max(width - _SAMPLE_SIDE, 0) // 2 :][:, :_SAMPLE_SIDE]
         picked.append(torch.from_numpy(image.copy()))
     return picked[:_SAMPLES]
-

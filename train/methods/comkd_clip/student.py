@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from train.blocks.clip import ImageTower, VisionSpec
-from train.blocks.gather import gather
 
 
 class Projector(nn.Module):
@@ -95,15 +94,13 @@ class Student(nn.Module):
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1) * 255)
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1) * 255)
 
-    def project(self, image: Tensor) -> Tensor:
-        """Features before normalisation, of all processes' images: uint8 (n, 3, h, w) -> (world_size * n, d)."""
-        feature = self.tower((image.float() - self.mean) / self.std)  # (n, width)
-        with torch.autocast(image.device.type, enabled=False):
-            return self.projector(gather(feature.float()))  # type: ignore[no-any-return]
+    def features(self, image: Tensor) -> Tensor:
+        """The tower's answer: uint8 (n, 3, h, w) -> (n, width)"""
+        return self.tower((image.float() - self.mean) / self.std)  # type: ignore[no-any-return]
 
     def embed(self, image: Tensor) -> Tensor:
         """uint8 (n, 3, h, w) -> unit rows (n, d)"""
-        return F.normalize(self.project(image), dim=1)
+        return F.normalize(self.projector(self.features(image).float()), dim=1)
 
     def logits(self, embedding: Tensor, class_vectors: Tensor) -> Tensor:
         """Unit rows (n, d), unit rows (k, d) -> (n, k)"""

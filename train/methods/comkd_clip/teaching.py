@@ -47,7 +47,7 @@ class PromptAverage(nn.Module):
 
     def __init__(self, prompts: list[nn.Parameter], *, epoch_steps: float, centre: float, spread: float) -> None:
         super().__init__()
-        self._prompts = prompts  # a list: they stay the towers' parameters
+        self.prompts = prompts  # a list: they stay the towers' parameters
         self.epoch_steps, self.centre, self.spread = epoch_steps, centre, spread
         self.register_buffer("total", torch.zeros(()))
         for index, prompt in enumerate(prompts):
@@ -60,17 +60,19 @@ class PromptAverage(nn.Module):
             return
         weight = math.exp(-0.5 * ((epoch - self.centre) / self.spread) ** 2)
         self.total += weight
-        for index, prompt in enumerate(self._prompts):
+        for index, prompt in enumerate(self.prompts):
             self.get_buffer(f"sum_{index}").add_(prompt.detach(), alpha=weight)
 
     def end(self) -> None:
         """Put the average in the prompts' place; a stage too short to meet the Gaussian keeps its last prompts."""
         if float(self.total) > 1e-6:
-            for index, prompt in enumerate(self._prompts):
+            for index, prompt in enumerate(self.prompts):
                 prompt.data.copy_(self.get_buffer(f"sum_{index}") / self.total)
 
 
-def prompt_objective(teacher: Clip, tokens: Tensor, *, text_weight: float, image_weight: float) -> Callable[[Batch], tuple[Tensor, Losses]]:
+def prompt_objective(
+    teacher: Clip, tokens: Tensor, *, text_weight: float, image_weight: float
+) -> Callable[[Batch], tuple[Tensor, Losses]]:
     r"""PromptSRC (Khattak et al. 2023): prompts in both towers, held to the frozen model by three regularisers.
 
     $CE(q_p) + w_t |W_p - W|_1 + w_i |u_p - u|_1 + KL(q_p \| q)$. Found: the weights 25 and 10 (PromptKD's scripts). The norms are

@@ -1,0 +1,201 @@
+"""python -m benchmarks.latency artifact/: torch, raw ONNX Runtime and the runtime, side by side on the same tensor."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from export.timing import Timing, interleaved
+
+from .machine import describe
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+EXAMPLES = """examples:
+  python -m benchmarks.latency artifact/                                raw ONNX Runtime against the runtime; needs no torch
+  python -m benchmarks.latency artifact/ --model model.pt --batch 1,8,32 --threads 2 --json latency.json
+"""
+RAW, OURS = "raw onnxruntime", "runtime"
+COMPILERS = ("c++", "g++", "clang++")
+
+
+class Teacher(Protocol):
+    """A method's `teacher`, where it has one."""
+
+    spec: Any
+
+    def encode_image(self, image: Tensor) -> Tensor:
+        """uint8 (n, 3, h, w) -> (n, d)"""
+
+
+@dataclass(frozen=True)
+class Result:
+    """Timings of one batch size; `ratio` is the runtime's median over raw ONNX Runtime's."""
+
+    batch: int
+    timings: dict[str, Timing]
+    ratio: float
+
+
+def compare(
+    artifact: Path, model: Path | None, batches: Sequence[int], *, threads: int, rounds: int, compiled: bool
+) -> list[Result]:
+    """Time every contender at every batch size. `threads` holds for torch and for ONNX Runtime."""
+    import runtime
+
+    os.environ["OMP_NUM_THREADS"] = str(threads)
+    classifier = runtime.load(artifact, threads=threads)
+    images = _golden_images(artifact)
+    raw = _raw(artifact / "closed.onnx", threads)
+    towers = {} if model is None else _towers(model, threads, compiled)
+    results = []
+    for batch in batches:
+        image = np.ascontiguousarray(np.take(images, np.arange(batch) % len(images), axis=0))  # (batch, 3, h, w)
+        calls: dict[str, Callable[[], object]] = {RAW: _bind(raw, image), OURS: _bind(classifier.logits, image)}
+        calls |= {name: _bind_torch(tower, image, side) for name, (tower, side) in towers.items()}
+        timings = interleaved(calls, rounds=rounds)
+        results.append(Result(batch, timings, timings[OURS].median / timings[RAW].median))
+    return results
+
+
+def _golden_images(artifact: Path) -> np.ndarray:
+    with np.load(artifact / "golden.npz", allow_pickle=False) as golden:
+        if "closed/image" not in golden.files:
+            raise ValueError(f"{artifact} has no graph 'closed' of images, which this benchmark runs; export one.")
+        return golden["closed/image"]  # type: ignore[no-any-return]
+
+
+def _raw(path: Path, threads: int) -> Callable[[np.ndarray], object]:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    return lambda image: session.run(["logits"], {"image": image})[0]
+
+
+def _bind(call: Callable[[np.ndarray], object], image: np.ndarray) -> Callable[[], object]:
+    return lambda: call(image)
+
+
+def _towers(model: Path, threads: int, compiled: bool) -> dict[str, tuple[nn.Module | Callable[..., Any], int]]:
+    """Student and teacher, eager and compiled, each with the side of its images."""
+    import torch
+
+    from train.checkpoint import restore
+
+    torch.set_num_threads(threads)
+    method = restore(model)
+    exportable = method.exportable()
+    found: dict[str, tuple[Any, int]] = {
+        "student, torch": (exportable.modules["closed"], exportable.samples["closed"]["image"].shape[-1])
+    }
+    teacher: Teacher | None = getattr(method, "teacher", None)
+    if teacher is not None:
+        found["teacher, torch"] = (teacher.encode_image, int(teacher.spec.vision.image_size))
+    if compiled and not any(shutil.which(name) for name in COMPILERS):
+        print(f"torch.compile is left out: it needs a C++ compiler ({', '.join(COMPILERS)}), and there is none", file=sys.stderr)
+    elif compiled:
+        found |= {f"{name}.compile": (torch.compile(tower, dynamic=False), side) for name, (tower, side) in list(found.items())}
+    return found
+
+
+def _bind_torch(tower: Callable[..., Any], image: np.ndarray, side: int) -> Callable[[], object]:
+    """The same bytes, tiled or cut where a tower takes another size: their values do not change the time."""
+    import torch
+
+    if image.shape[-1] != side:
+        rows = np.arange(side) % image.shape[-1]
+        image = np.ascontiguousarray(image[:, :, rows][..., rows])  # (n, 3, side, side)
+    tensor = torch.from_numpy(image)
+
+    def call() -> object:
+        with torch.inference_mode():
+            return tower(tensor)
+
+    return call
+
+
+def table(results: Sequence[Result]) -> str:
+    """Results as text, a line per batch and contender."""
+    lines = [f"{'batch':>5}  {'':<24} {'median':>11} {'p10':>9} {'p90':>9} {'images/s':>9}"]
+    for result in results:
+        for name, timing in result.timings.items():
+            rate = result.batch / timing.median * 1e3
+            times = f"{timing.median:>8.3f} ms {timing.p10:>9.3f} {timing.p90:>9.3f}"
+            lines.append(f"{result.batch:>5}  {name:<24} {times} {rate:>9.0f}")
+        lines.append(f"{result.batch:>5}  runtime / raw onnxruntime: {result.ratio:.3f}")
+    return "\n".join(lines)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit status."""
+    options = _parser().parse_args(arguments)
+    try:
+        batches = _sizes(options.batch)
+        if options.threads < 1 or options.rounds < 1:
+            raise ValueError(f"--threads {options.threads} and --rounds {options.rounds} must be 1 or more.")
+        machine = describe()
+        results = compare(
+            options.artifact,
+            options.model,
+            batches,
+            threads=options.threads,
+            rounds=options.rounds,
+            compiled=not options.no_compile,
+        )
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(f"{machine}\nthreads {options.threads}, {options.rounds} rounds in drawn order after 3 of warm-up\n\n{table(results)}")
+    if options.json:
+        found: Mapping[str, Any] = {
+            "machine": machine.to_dict(),
+            "threads": options.threads,
+            "rounds": options.rounds,
+            "results": [asdict(result) for result in results],
+        }
+        options.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    return 0
+
+
+def _sizes(given: str) -> tuple[int, ...]:
+    try:
+        found = tuple(int(size) for size in given.split(","))
+    except ValueError as error:
+        raise ValueError(f"--batch {given!r} was given; expected numbers separated by commas, as in 1,8,32.") from error
+    if min(found) < 1:
+        raise ValueError(f"--batch {given!r} was given; every size must be 1 or more.")
+    return found
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.latency",
+        description=__doc__,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("artifact", type=Path, help="folder that `python -m export.onnx` wrote, with the graph `closed`")
+    parser.add_argument("--model", type=Path, help="model.pt: also time student and teacher in torch")
+    parser.add_argument("--batch", default="1,8,32", help="sizes separated by commas (default: 1,8,32)")
+    parser.add_argument("--threads", type=int, default=1, help="of torch and of ONNX Runtime (default: 1)")
+    parser.add_argument("--rounds", type=int, default=50, help="calls of each (default: 50)")
+    parser.add_argument("--no-compile", action="store_true", help="leave torch.compile out: it takes a minute to warm up")
+    parser.add_argument("--json", type=Path, metavar="OUT", help="also write the numbers as JSON")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

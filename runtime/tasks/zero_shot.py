@@ -1,0 +1,198 @@
+"""Zero-shot classification: an image against class vectors that a text tower made beforehand."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..artifact import Artifact, check_inputs, graph_file
+from ..bank import Bank
+from ..prepare import Geometry, Source, batch, decode
+from ..session import Options, OrtSession, Session, finite, rows
+
+_BANK = "bank.npz"
+
+
+@dataclass(frozen=True)
+class Guess:
+    """One class and its probability, 0..1."""
+
+    label: str
+    probability: float
+
+
+@dataclass(frozen=True)
+class Classification:
+    """The likeliest classes of one image, best first."""
+
+    guesses: tuple[Guess, ...]
+
+    @property
+    def label(self) -> str:
+        """The likeliest class."""
+        return self.guesses[0].label
+
+    @property
+    def probability(self) -> float:
+        """Of the likeliest class."""
+        return self.guesses[0].probability
+
+
+class ZeroShotClassifier:
+    """Classifies images among the artifact's classes, or those of a bank set later. Calls may come from several threads.
+
+    A graph's session is opened on its first use. Made by `load`.
+    """
+
+    def __init__(self, folder: Path, artifact: Artifact, options: Options, precision: str = "fp32") -> None:
+        self.folder, self.artifact = folder, artifact
+        self.geometry = Geometry.from_dict(artifact.options["geometry"])
+        self._options, self._precision = options, precision
+        self._graphs = {graph.name: graph for graph in artifact.graphs}
+        self._sessions: dict[str, Session] = {}
+        self._lock = threading.Lock()
+        self._bank: Bank | None = None
+        for graph in artifact.graphs:
+            if graph_file(graph.name, precision) not in artifact.files:
+                raise ValueError(
+                    f"{folder} has no {precision} variant of graph {graph.name!r}; "
+                    f"export with --precision {precision}, or load another of: {', '.join(sorted(artifact.files))}"
+                )
+        if "closed" not in self._graphs and "open" in self._graphs:
+            self.set_classes(Bank.load(folder / _BANK))
+
+    # classes
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Display names, in the order of logits."""
+        return self._bank.classes if self._bank else tuple(self.artifact.options["classes"])
+
+    def set_classes(self, bank: Bank | str | Path | None) -> None:
+        """Answer among a bank's classes from now on; None goes back to the artifact's own.
+
+        Raises:
+            ValueError: the artifact has no open graph, or the bank is of another teacher or dimension.
+        """
+        if bank is None:
+            if "closed" not in self._graphs:
+                bank = Bank.load(self.folder / _BANK)
+            else:
+                self._bank = None
+                return
+        chosen = bank if isinstance(bank, Bank) else Bank.load(Path(bank))
+        if "open" not in self._graphs:
+            raise ValueError(f"{self.folder} has no graph for other classes; export it with --graphs open")
+        teacher, dim = self.artifact.options["teacher"], self.artifact.options["embedding_dim"]
+        if chosen.teacher != teacher:
+            raise ValueError(
+                f"the bank was made by teacher {chosen.teacher[:12]}, the student learned from {teacher[:12]}; "
+                "make it with `python -m export.bank` from the student's own model.pt"
+            )
+        if chosen.vectors.shape[1] != dim:
+            raise ValueError(f"the bank's vectors have {chosen.vectors.shape[1]} numbers; this artifact expects {dim}")
+        limit = self.artifact.axes["classes"]
+        if not limit.min <= len(chosen.classes) <= limit.max:
+            raise ValueError(f"the bank has {len(chosen.classes)} classes; this artifact takes {limit.min} to {limit.max}")
+        self._bank = chosen
+
+    # answers
+
+    @overload
+    def classify(self, images: Source, *, top_k: int = ..., batch_size: int | None = ...) -> Classification: ...
+    @overload
+    def classify(self, images: Sequence[Source], *, top_k: int = ..., batch_size: int | None = ...) -> list[Classification]: ...
+
+    def classify(
+        self, images: Source | Sequence[Source], *, top_k: int = 5, batch_size: int | None = None
+    ) -> Classification | list[Classification]:
+        """The likeliest classes of one image, or of each of several.
+
+        Args:
+            images: a path, an image file's bytes, an array (h, w, 3), or a list of these; an array (n, h, w, 3) is n images.
+            top_k: how many classes, capped at the number there is.
+            batch_size: images in one inference; None takes the artifact's usual size.
+
+        Raises:
+            FileNotFoundError, UnreadableImage: one of the images cannot be used; the sentence names it.
+        """
+        if top_k < 1:
+            raise ValueError(f"top_k={top_k} was given; expected 1 or more")
+        several, given = _listed(images)
+        bank = self._bank
+        names = bank.classes if bank else self.classes
+        probabilities = self._run("probabilities", given, batch_size, bank)  # (n, k)
+        found = [_best(row, names, top_k) for row in probabilities]
+        return found if several else found[0]
+
+    def logits(self, prepared: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Of images that have the graph's size already: uint8 (n, 3, size, size) -> (n, k)."""
+        return self._answer("logits", prepared, self._bank)
+
+    def embed(self, images: Source | Sequence[Source], *, batch_size: int | None = None) -> NDArray[np.float32]:
+        """Unit features in the teacher's space, (n, d); of one image (1, d)."""
+        return self._run("embedding", _listed(images)[1], batch_size, None)
+
+    @property
+    def providers(self) -> dict[str, tuple[str, ...]]:
+        """Graph -> the providers its session really got, for the graphs in use."""
+        return {name: session.providers for name, session in self._sessions.items()}
+
+    def session(self, graph: str) -> Session:
+        """The session of a graph, opened if it is not yet."""
+        found = self._sessions.get(graph)
+        if found is None:
+            with self._lock:
+                if graph not in self._sessions:
+                    self._sessions[graph] = OrtSession(self.folder / graph_file(graph, self._precision), self._options)
+                found = self._sessions[graph]
+        return found
+
+    def _run(self, output: str, images: Sequence[Source], batch_size: int | None, bank: Bank | None) -> NDArray[np.float32]:
+        size = batch_size or self.artifact.axes["batch"].opt
+        if not 1 <= size <= self.artifact.axes["batch"].max:
+            raise ValueError(f"batch_size={size} was given; this artifact takes 1 to {self.artifact.axes['batch'].max}")
+        if not images:
+            width = (
+                len(bank.classes if bank else self.classes)
+                if output == "probabilities"
+                else self.artifact.options["embedding_dim"]
+            )
+            return np.empty((0, width), np.float32)
+        parts = []
+        for part in rows(len(images), size):
+            prepared = batch([decode(image) for image in images[part]], self.geometry)  # (b, 3, h, w)
+            parts.append(finite(output, self._answer(output, prepared, bank)))
+        return np.concatenate(parts)
+
+    def _answer(self, output: str, prepared: NDArray[np.uint8], bank: Bank | None) -> NDArray[Any]:
+        name = "embedding" if output == "embedding" else "open" if bank else "closed"
+        if name not in self._graphs:
+            raise ValueError(f"{self.folder} has no graph {name!r}; export it with --graphs {name}")
+        graph = self._graphs[name]
+        inputs: dict[str, NDArray[Any]] = {"image": prepared}
+        if bank and name == "open":
+            inputs["class_vectors"] = bank.vectors
+        check_inputs(graph, inputs, self.artifact.axes)
+        return self.session(name).run([output], inputs)[0]
+
+
+def _listed(images: Source | Sequence[Source]) -> tuple[bool, Sequence[Source]]:
+    """Whether several images were given, and the images."""
+    if isinstance(images, np.ndarray):
+        return images.ndim == 4, list(images) if images.ndim == 4 else [images]
+    if isinstance(images, (str, Path, bytes)):
+        return False, [images]
+    return True, list(images)
+
+
+def _best(probabilities: NDArray[np.float32], names: Sequence[str], top_k: int) -> Classification:
+    """Equal probabilities keep the order of the classes."""
+    order = np.argsort(-probabilities, kind="stable")[:top_k]
+    return Classification(tuple(Guess(names[place], float(probabilities[place])) for place in order))
