@@ -125,7 +125,7 @@ def _name_ports(model: Any, graph: Graph, axes: Mapping[str, Axis]) -> None:
             where = f"{graph.name}: {port.name!r} {port.shape}"
             dtype = onnx.helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type)
             if dtype != np.dtype(port.dtype):
-                raise ValueError(f"{graph.name}: {port.name!r} is declared as {port.dtype}, and the module gives {dtype}.")
+                raise ValueError(f"{where} is declared as {port.dtype}, and the module gives {dtype}.")
             dimensions = value.type.tensor_type.shape.dim
             if len(dimensions) != len(port.shape):
                 raise ValueError(f"{where} is declared, and the module gives {len(dimensions)} dimensions.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import logging
 import os
 import shutil
 import sys
@@ -18,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from runtime import artifact as schema
-from runtime.artifact import Artifact, Axis, Graph, Port
+from runtime.artifact import Artifact, Axis, Graph
 from train.contract import Exportable
 
 from . import quantize, verify
@@ -31,16 +32,18 @@ CARD = "card.md"
 GOLDEN_ROWS = 8  # rows of samples that travel with the artifact
 BATCH = "batch"
 
+logger = logging.getLogger(__name__)
+
 EXAMPLES = """examples:
   python -m export.onnx model.pt                                     all graphs, fp32, into artifact/ beside model.pt
-  python -m export.onnx model.pt --graphs closed --precision fp32,int8 --data photos/
+  python -m export.onnx model.pt --graphs closed --precision fp16,int8 --data photos/
   python -m export.onnx model.pt --out device/ --static-batch 1      for engines that want fixed sizes
 
 precisions:
 """ + "\n".join(f"  {name:<13} {what}" for name, what in PRECISIONS.items())
 
 
-class VerificationFailed(RuntimeError):
+class VerificationError(RuntimeError):
     """Some file is out of tolerance; nothing was written."""
 
     def __init__(self, parities: Sequence[Parity]) -> None:
@@ -81,23 +84,23 @@ def export(
     metrics: Mapping[str, float] | None = None,
     tolerances: Mapping[str, Tolerance] = verify.TOLERANCES,
     force: bool = False,
-    say: Callable[[str], None] = lambda line: None,
+    say: Callable[[str], None] = logger.debug,
 ) -> Report:
     """Write an artifact: every graph in every precision, held against torch before anything appears at `out`.
 
     Args:
         graphs: names to export; None is all that the method has.
         precisions: of quantize.PRECISIONS; fp32 is always written, since the others are made from it.
-        static_batch: make the axis `batch` this constant.
+        static_batch: make the axis `batch` a constant of this size.
         real: images of the user's data; without them int8 is calibrated on the method's own samples.
         metrics: what training measured, for the model card.
         force: also replace a folder that is not an artifact; it is kept beside as `<name>.before`.
-        say: takes progress lines.
+        say: takes progress lines; the log, unless told otherwise.
 
     Raises:
         ValueError: an option that the method or torch does not offer.
         FileExistsError: `out` holds something else than an artifact.
-        VerificationFailed: a file is out of tolerance; what was at `out` is untouched.
+        VerificationError: a file is out of tolerance; what was at `out` is untouched.
     """
     check_options(precisions, opset, static_batch)
     check_out(out, force=force)
@@ -115,22 +118,23 @@ def export(
             start = time.perf_counter()
             module, samples, axes = chosen.modules[graph.name].eval(), chosen.samples[graph.name], chosen.artifact.axes
             files = {precision: folder / schema.graph_file(graph.name, precision) for precision in wanted}
+            calibration = {**samples, "image": real.calibration} if real is not None and "image" in samples else samples
             save(build(module, graph, axes, samples, opset=opset, identity={**identity, "precision": "fp32"}), files["fp32"])
             say(f"{graph.name}: exported in {time.perf_counter() - start:.1f} s")
             for precision in wanted[1:]:
                 began = time.perf_counter()
-                quantize.write(precision, files["fp32"], files[precision], graph, _calibration(graph, samples, real))
+                quantize.write(precision, files["fp32"], files[precision], graph, axes, calibration)
                 say(f"{graph.name}: {precision} made in {time.perf_counter() - began:.1f} s")
             began = time.perf_counter()
             expected = verify.references(module, graph, axes, samples)
             parities += [verify.verify(files[name], graph, name, expected, tolerances[name]) for name in wanted]
             say(f"{graph.name}: held against torch in {time.perf_counter() - began:.1f} s")
             if len(wanted) > 1:
-                costs += quantize.costs(files, graph, _whole_batch(graph, samples), real)
-            golden |= _golden(graph, module, samples)
+                costs += quantize.costs(files, graph, axes, samples, real)
+            golden |= _golden(graph, axes, module, samples)
             seconds[graph.name] = round(time.perf_counter() - start, 3)
         if any(parity.failures for parity in parities):
-            raise VerificationFailed(parities)
+            raise VerificationError(parities)
         _write_rest(folder, chosen, golden, parities, opset, metrics or {})
         written = schema.write(chosen.artifact, folder)
         _replace(folder, out)
@@ -208,42 +212,16 @@ def _select(exportable: Exportable, names: Sequence[str] | None) -> Exportable:
 
 
 def _fix_batch(exportable: Exportable, rows: int) -> Exportable:
-    """Write the constant into every port and drop the axis."""
-
-    def port(given: Port) -> Port:
-        return dataclasses.replace(given, shape=tuple(rows if size == BATCH else size for size in given.shape))
-
-    graphs = tuple(
-        Graph(graph.name, tuple(port(item) for item in graph.inputs), tuple(port(item) for item in graph.outputs))
-        for graph in exportable.artifact.graphs
-    )
-    axes: dict[str, Axis] = {name: axis for name, axis in exportable.artifact.axes.items() if name != BATCH}
-    return dataclasses.replace(exportable, artifact=dataclasses.replace(exportable.artifact, graphs=graphs, axes=axes))
+    """Leave the axis `batch` one size, which makes it a constant in the graphs."""
+    if BATCH not in exportable.artifact.axes:
+        raise ValueError(f"--static-batch was given, and {exportable.artifact.method} has no axis {BATCH!r}.")
+    axes = {**exportable.artifact.axes, BATCH: Axis(rows, rows, rows)}
+    return dataclasses.replace(exportable, artifact=dataclasses.replace(exportable.artifact, axes=axes))
 
 
-def _whole_batch(graph: Graph, samples: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Samples with at least the rows of a fixed batch."""
-    return {
-        port.name: verify.tile(samples[port.name], (max(port.shape[0], len(samples[port.name])), *samples[port.name].shape[1:]))
-        if isinstance(port.shape[0], int)
-        else samples[port.name]
-        for port in graph.inputs
-    }
-
-
-def _calibration(graph: Graph, samples: Mapping[str, np.ndarray], real: RealImages | None) -> dict[str, np.ndarray]:
-    images = {"image": real.calibration} if real is not None and "image" in samples else {}
-    return _whole_batch(graph, {**samples, **images})
-
-
-def _golden(graph: Graph, module: Any, samples: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def _golden(graph: Graph, axes: Mapping[str, Axis], module: Any, samples: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The first rows of the samples and torch's answers, under `<graph>/<port>`."""
-    inputs = {}
-    for port in graph.inputs:
-        given = samples[port.name]
-        first = port.shape[0]
-        rows = first if isinstance(first, int) else min(len(given), GOLDEN_ROWS) if first == BATCH else len(given)
-        inputs[port.name] = verify.tile(given, (rows, *given.shape[1:]))
+    inputs = next(quantize.batches(graph, axes, samples, GOLDEN_ROWS))
     found = {**inputs, **verify.answer(module, graph, inputs)}
     return {f"{graph.name}/{name}": value for name, value in found.items()}
 
@@ -273,7 +251,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         check_options(precisions, options.opset, options.static_batch)
         check_out(out, force=options.force)
         report = _run(options, precisions, out)
-    except VerificationFailed as failed:
+    except VerificationError as failed:
         print(verify.table(failed.parities), file=sys.stderr)
         print(f"error: {failed}\nNothing was written to {out}.", file=sys.stderr)
         return 1
@@ -299,7 +277,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--graphs", help="names separated by commas (default: all that the method has)")
     parser.add_argument("--precision", default="fp32", help="separated by commas, see below (default: fp32)")
     parser.add_argument(
-        "--data", type=Path, help="labelled images: their training part calibrates int8, the rest measures accuracy"
+        "--data",
+        nargs="?",
+        const="",
+        metavar="PATH",
+        help="labelled images, whose training part calibrates int8 and the rest measures accuracy; no PATH: the embedded scenes",
     )
     parser.add_argument("--opset", type=int, default=20, help=f"{OPSETS[0]} to {OPSETS[-1]} (default: 20)")
     parser.add_argument("--static-batch", type=int, metavar="N", help="a fixed batch instead of a variable one")
@@ -313,7 +295,8 @@ def _run(options: argparse.Namespace, precisions: Sequence[str], out: Path) -> R
 
     metrics = checkpoint.load(options.model).metrics
     exportable = checkpoint.restore(options.model).exportable()
-    real = None if options.data is None else quantize.read_images(options.data, exportable.artifact)
+    data = Path(options.data) if options.data else None
+    real = None if options.data is None else quantize.read_images(data, exportable.artifact)
     return export(
         exportable,
         out,

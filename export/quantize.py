@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from runtime.artifact import Artifact, Graph
+from runtime.artifact import Artifact, Axis, Graph
 
 from . import verify
-from .graph import save, strip
+from .graph import fixed, save, strip
 from .half import halve, protected
 from .quiet import quiet
 from .timing import Timing, interleaved
@@ -69,30 +69,45 @@ class Cost:
 
 
 class Reader:
-    """Feeds calibration inputs a few rows at a time; the axis `batch` of each port is cut, other inputs are given whole."""
+    """Feeds calibration inputs to ONNX Runtime a few rows at a time."""
 
-    def __init__(self, graph: Graph, samples: Mapping[str, np.ndarray], batch: int = CALIBRATION_BATCH) -> None:
-        self._rest = batches(graph, samples, batch)
+    def __init__(self, graph: Graph, axes: Mapping[str, Axis], samples: Mapping[str, np.ndarray]) -> None:
+        self._rest = batches(graph, axes, samples, CALIBRATION_BATCH)
 
     def get_next(self) -> dict[str, np.ndarray] | None:
         """The next inputs, or None after the last."""
         return next(self._rest, None)
 
 
-def batches(graph: Graph, inputs: Mapping[str, np.ndarray], batch: int) -> Iterator[dict[str, np.ndarray]]:
-    """Cut inputs along the dimension `batch`. A graph whose first dimension is a number is fed that many rows at a time."""
-    sizes = {port.shape[0] for port in graph.inputs if isinstance(port.shape[0], int)} - {0}
-    batched = [port.name for port in graph.inputs if port.shape[0] == "batch"]
-    if not batched:
-        batch, batched = int(min(sizes)), [graph.inputs[0].name]
-    rows = len(inputs[batched[0]])
-    whole = rows if graph.inputs[0].shape[0] == "batch" else rows - rows % batch
-    for start in range(0, whole, batch):
-        cut = slice(start, start + batch)
-        yield {port.name: inputs[port.name][cut] if port.name in batched else inputs[port.name] for port in graph.inputs}
+def rows_at_once(graph: Graph, axes: Mapping[str, Axis]) -> int | None:
+    """How many rows a graph with a fixed first dimension takes; None where it is free."""
+    first = graph.inputs[0].shape[0]
+    if isinstance(first, int):
+        return first
+    return axes[first].min if fixed(axes[first]) else None
 
 
-def write(precision: str, source: Path, target: Path, graph: Graph, samples: Mapping[str, np.ndarray]) -> None:
+def batches(
+    graph: Graph, axes: Mapping[str, Axis], inputs: Mapping[str, np.ndarray], batch: int
+) -> Iterator[dict[str, np.ndarray]]:
+    """Cut inputs along the first port's first dimension; ports that do not share it are given whole.
+
+    Where that dimension is fixed, rows are repeated if there are too few for one call, and a rest that fills none is left out.
+    """
+    first, size = graph.inputs[0].shape[0], rows_at_once(graph, axes)
+    cut = [port.name for port in graph.inputs if port.shape[0] == first]
+    rows, step = len(inputs[cut[0]]), size or batch
+    if size and rows < size:
+        inputs, rows = {**inputs, **{name: verify.tile(inputs[name], (size, *inputs[name].shape[1:])) for name in cut}}, size
+    for start in range(0, rows - rows % size if size else rows, step):
+        yield {
+            port.name: inputs[port.name][start : start + step] if port.name in cut else inputs[port.name] for port in graph.inputs
+        }
+
+
+def write(
+    precision: str, source: Path, target: Path, graph: Graph, axes: Mapping[str, Axis], samples: Mapping[str, np.ndarray]
+) -> None:
     """Make the `precision` variant of the fp32 file `source`.
 
     Args:
@@ -109,16 +124,20 @@ def write(precision: str, source: Path, target: Path, graph: Graph, samples: Map
         model = halve(onnx.load(str(source)))
     else:
         with tempfile.TemporaryDirectory(prefix="quantize-") as folder:
-            model = _int8(source, Path(folder), graph, samples, static=precision == "int8")
+            model = _int8(source, Path(folder), Reader(graph, axes, samples), graph.name, static=precision == "int8")
     identity = {item.key: item.value for item in onnx.load(str(source), load_external_data=False).metadata_props}
     strip(model)
     del model.graph.value_info[:]
+    domains = {node.domain for node in model.graph.node} | {""}
+    kept = [item for item in model.opset_import if item.domain in domains]
+    del model.opset_import[:]
+    model.opset_import.extend(kept)  # ONNX Runtime lists its own sets of operators, used or not
     for key, value in sorted({**identity, "precision": precision}.items()):
         model.metadata_props.add(key=key, value=value)
     save(model, target)
 
 
-def _int8(source: Path, folder: Path, graph: Graph, samples: Mapping[str, np.ndarray], *, static: bool) -> Any:
+def _int8(source: Path, folder: Path, reader: Reader, name: str, *, static: bool) -> Any:
     import onnx
     from onnxruntime import quantization as ort
 
@@ -127,19 +146,18 @@ def _int8(source: Path, folder: Path, graph: Graph, samples: Mapping[str, np.nda
         ort.quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True)
         kinds = ["Conv", "MatMul", "Gemm"] if static else ["MatMul", "Gemm"]
         model = onnx.load(str(prepared))
-        nodes = weighted(model, kinds)
-        if not nodes:
-            raise ValueError(
-                f"Graph {graph.name!r} has no {', '.join(kinds)} with fixed weights before its L2 norm; leave int8 out."
-            )
+        quantised = weighted(model, kinds)
+        others = [node.name for node in model.graph.node if node.op_type in kinds and node.name not in quantised]
+        if not quantised:
+            raise ValueError(f"Graph {name!r} has no {', '.join(kinds)} with fixed weights before its L2 norm; leave int8 out.")
         if static:
             ort.quantize_static(
                 str(prepared),
                 str(written),
-                Reader(graph, samples),
+                reader,
                 quant_format=ort.QuantFormat.QDQ,
                 op_types_to_quantize=kinds,
-                nodes_to_quantize=nodes,
+                nodes_to_exclude=others,
                 per_channel=True,
                 activation_type=ort.QuantType.QUInt8,
                 weight_type=ort.QuantType.QInt8,
@@ -150,27 +168,28 @@ def _int8(source: Path, folder: Path, graph: Graph, samples: Mapping[str, np.nda
                 str(prepared),
                 str(written),
                 op_types_to_quantize=kinds,
-                nodes_to_quantize=nodes,
+                nodes_to_exclude=others,
                 per_channel=True,
                 weight_type=ort.QuantType.QInt8,
             )
     return onnx.load(str(written))
 
 
-def weighted(model: Any, kinds: Sequence[str]) -> list[str]:
+def weighted(model: Any, kinds: Sequence[str]) -> set[str]:
     """Names of the nodes of these kinds that multiply by fixed weights and stand before the L2 norm."""
     weights = {tensor.name for tensor in model.graph.initializer}
     kept = protected(model.graph)
-    return [
+    return {
         node.name
         for node in model.graph.node
         if node.op_type in kinds and node.name not in kept and len(node.input) > 1 and node.input[1] in weights
-    ]
+    }
 
 
 def costs(
     files: Mapping[str, Path],
     graph: Graph,
+    axes: Mapping[str, Axis],
     samples: Mapping[str, np.ndarray],
     real: RealImages | None = None,
     *,
@@ -183,16 +202,18 @@ def costs(
     """
     sessions = {precision: verify.session(path, threads=threads) for precision, path in files.items()}
     names = [port.name for port in graph.outputs]
-    one = next(batches(graph, samples, 1))
+    one = next(batches(graph, axes, samples, 1))
     timings = interleaved({precision: _call(runner, names, one) for precision, runner in sessions.items()}, rounds=rounds)
     decisions = {}
-    if real is not None and "logits" in names and "image" in {port.name for port in graph.inputs}:
-        decisions = {precision: _decide(runner, graph, samples, real.images) for precision, runner in sessions.items()}
+    if real is not None and len(real.images) and "logits" in names and "image" in samples:
+        decisions = {
+            precision: _decide(runner, graph, axes, {**samples, "image": real.images}) for precision, runner in sessions.items()
+        }
     found = []
     for precision, path in files.items():
         size = sum(part.stat().st_size for part in (path, path.with_name(f"{path.name}.data")) if part.is_file())
         cost = Cost(path.name, graph.name, precision, size, timings[precision], threads, len(one[graph.inputs[0].name]))
-        if real is not None and precision in decisions and len(decisions[precision]):
+        if real is not None and precision in decisions:
             chosen, labels = decisions[precision], real.labels[: len(decisions[precision])]
             same = float((chosen == next(iter(decisions.values()))).mean())
             cost = dataclasses.replace(cost, accuracy=float((chosen == labels).mean()), agreement=same)
@@ -204,10 +225,10 @@ def _call(runner: Any, names: list[str], inputs: dict[str, np.ndarray]) -> Any:
     return lambda: runner.run(names, inputs)
 
 
-def _decide(runner: Any, graph: Graph, samples: Mapping[str, np.ndarray], images: np.ndarray) -> np.ndarray:
+def _decide(runner: Any, graph: Graph, axes: Mapping[str, Axis], inputs: Mapping[str, np.ndarray]) -> np.ndarray:
     """The best class of every image, (n,); a fixed batch leaves out the rows that do not fill it."""
-    chosen = [runner.run(["logits"], part)[0].argmax(1) for part in batches(graph, {**samples, "image": images}, 32)]
-    return np.concatenate(chosen) if chosen else np.zeros(0, np.int64)
+    chosen = [runner.run(["logits"], part)[0].argmax(1) for part in batches(graph, axes, inputs, 32)]
+    return np.concatenate(chosen)[: len(inputs["image"])]
 
 
 def table(found: Sequence[Cost]) -> str:
@@ -227,10 +248,12 @@ def table(found: Sequence[Cost]) -> str:
     return "\n".join(lines)
 
 
-def read_images(data: Path, artifact: Artifact, *, calibration: int = 128, labelled: int = 512, seed: int = 0) -> RealImages:
+def read_images(
+    data: Path | None, artifact: Artifact, *, calibration: int = 128, labelled: int = 512, seed: int = 0
+) -> RealImages:
     """Read calibration images from the training part of `data` and labelled ones from its validation part.
 
-    Classes are matched by name with the artifact's; images of other classes are left out of the accuracy.
+    None is the embedded scenes. Classes are matched by name with the artifact's; images of other classes are left out of the accuracy.
 
     Raises:
         ValueError: the artifact takes no images, or none of its classes is in the data.
@@ -248,7 +271,9 @@ def read_images(data: Path, artifact: Artifact, *, calibration: int = 128, label
     usable = np.flatnonzero(index_of[held.labels] >= 0)
     if known and not len(usable):
         shown = ", ".join(found.classes[:5])
-        raise ValueError(f"None of the model's classes is in {data}, which has {shown or 'no labels'}; give data of its classes.")
+        raise ValueError(
+            f"None of the model's classes is in {found.name}, which has {shown or 'no labels'}; give data of its classes."
+        )
     chosen = _spread(usable, labelled)
     rows = _spread(np.arange(len(found.train)), calibration)
     return RealImages(

@@ -94,7 +94,8 @@ def read(folder: Path, *, check: bool = True) -> Artifact:
             raise FileNotFoundError(f"{folder / name} is missing, which {MANIFEST} lists; copy the whole artifact folder")
         if check and (actual := sha256(folder / name)) != digest:
             raise ValueError(
-                f"{folder / name} is damaged or was changed: its sha256 is {actual}, {MANIFEST} says {digest}; export or copy it again"
+                f"{folder / name} is damaged or was changed: its sha256 is {actual}, {MANIFEST} says {digest}; "
+                "export or copy it again"
             )
     return found
 
@@ -105,7 +106,7 @@ def write(artifact: Artifact, folder: Path) -> Artifact:
     written = replace(artifact, files=files)
     temporary = folder / f".{MANIFEST}.{os.getpid()}.tmp"
     temporary.write_text(json.dumps(asdict(written), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(temporary, folder / MANIFEST)
+    temporary.replace(folder / MANIFEST)
     return written
 
 

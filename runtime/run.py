@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    package = (__package__ or "runtime").split(".")[0]
+    package = __package__ or "runtime"
     parser = argparse.ArgumentParser(
         prog=f"python -m {package}.run",
         description=__doc__,
@@ -147,7 +147,7 @@ def _embed(task: Any, paths: Sequence[Path], given: argparse.Namespace) -> int:
     try:
         with temporary.open("wb") as file:
             np.savez(file, path=np.array(kept), embedding=np.array(features, np.float32).reshape(-1, dim))
-        os.replace(temporary, given.embed)
+        temporary.replace(given.embed)
     finally:
         temporary.unlink(missing_ok=True)
     print(
@@ -169,7 +169,8 @@ def _check(given: argparse.Namespace) -> int:
     for item in proof.agreements:
         verdict = "passed" if item.passed else "FAILED"
         print(
-            f"{item.file:<28} {item.output:<14} cosine {item.cosine:.7f}  max error {item.max_abs:.2e} of {item.limit_abs:.2e}  {verdict}"
+            f"{item.file:<28} {item.output:<14} cosine {item.cosine:.7f}  "
+            f"max error {item.max_abs:.2e} of {item.limit_abs:.2e}  {verdict}"
         )
     if proof.pixels is not None:
         print(f"preprocessing ({proof.ops} ops): {proof.pixels:.2%} of golden pixels equal")

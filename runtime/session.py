@@ -99,7 +99,8 @@ def _known(given: Sequence[str], available: Sequence[str], *, strict: bool) -> l
         if name not in available:
             if name not in _NAMES.values():
                 raise ValueError(
-                    f"there is no provider {name!r}; this installation has {', '.join(available)}, and short names are {', '.join(_NAMES)}"
+                    f"there is no provider {name!r}; this installation has {', '.join(available)}, "
+                    f"and short names are {', '.join(_NAMES)}"
                 )
             _say(f"{name} was asked for, but this installation of onnxruntime has only {', '.join(available)}", strict)
     return [name for name in names if name in available] or ["CPUExecutionProvider"]

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import pickle
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -60,7 +58,7 @@ def save(checkpoint: Checkpoint, path: Path) -> None:
             torch.save({field.name: getattr(checkpoint, field.name) for field in dataclasses.fields(checkpoint)}, file)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+        temporary.replace(path)
         _sync_folder(path.parent)
     except (OSError, RuntimeError) as error:
         kept = f"the one before it is kept in {path}" if path.exists() else "there was none before it"
@@ -98,8 +96,10 @@ def load(path: Path) -> Checkpoint:
         raise FileNotFoundError(f"{path} is not a file; expected the model.pt that `python -m train.run` writes")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, pickle.UnpicklingError, EOFError, zipfile.BadZipFile, ValueError, KeyError) as error:
-        reason = str(error).splitlines()[0]
+    except OSError:
+        raise
+    except Exception as error:  # over damaged bytes torch's reader stumbles with any exception there is
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise ValueError(
             f"{path} is not a readable checkpoint of this project (truncated, or another kind of file): {reason}"
         ) from error
@@ -113,13 +113,25 @@ def load(path: Path) -> Checkpoint:
     missing = {"method", "config", "facts", "model"} - set(content)
     if missing:
         raise ValueError(f"{path} lacks {', '.join(sorted(missing))}; it was not written by `python -m train.run`")
+    wrong = [name for name in ("config", "facts", "model") if not isinstance(content[name], Mapping)]
+    if wrong or not isinstance(content["method"], str):
+        raise ValueError(
+            f"{path} has {', '.join(wrong) or 'method'} of another type; it was not written by `python -m train.run`"
+        )
     return Checkpoint(**{name: content[name] for name in names & set(content)})
 
 
 def restore(path: Path) -> Method:
-    """Build the method that a checkpoint holds, with its weights, in evaluation mode."""
+    """Build the method that a checkpoint holds, with its weights, in evaluation mode.
+
+    Raises:
+        FileNotFoundError, ValueError: as `load`; or the weights are not those of the method that the file describes.
+    """
     checkpoint = load(path)
     entry = registry.entry(checkpoint.method)
     method = entry.method(from_dict(entry.config, checkpoint.config), checkpoint.facts)
-    method.load_state_dict(checkpoint.model)
+    try:
+        method.load_state_dict(checkpoint.model)
+    except RuntimeError as error:
+        raise ValueError(f"{path} does not hold the weights that its configuration describes: {error}") from error
     return method.eval()

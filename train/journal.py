@@ -13,6 +13,7 @@ from typing import Any
 from torch import Tensor
 
 COLUMNS = ("total", "stage", "step", "name", "value")
+RESULT = "result"  # in place of a stage: the final evaluation
 
 
 class Journal:
@@ -32,11 +33,9 @@ class Journal:
         from torch.utils.tensorboard import SummaryWriter  # type: ignore[attr-defined]
 
         path = self._out / "metrics.csv"
-        kept = _rows_until(path, self._start)
-        self._file = path.open("w", newline="", encoding="utf-8")
+        _keep_until(path, self._start)
+        self._file = path.open("a", newline="", encoding="utf-8")
         self._csv = csv.writer(self._file)
-        self._csv.writerows([COLUMNS, *kept])
-        self._file.flush()
         self._board = SummaryWriter(str(self._out / "tensorboard"), purge_step=self._start or None)
         return self
 
@@ -64,7 +63,7 @@ class Journal:
 
     def result(self, total: int, metrics: Mapping[str, float]) -> None:
         """The final evaluation."""
-        self.put(total, "result", 0, {name: value for name, value in metrics.items() if math.isfinite(value)})
+        self.put(total, RESULT, 0, {name: value for name, value in metrics.items() if math.isfinite(value)})
 
 
 class StageLog:
@@ -86,10 +85,14 @@ class StageLog:
         self._journal.put(total, self._name, 0, {"select": value})
 
 
-def _rows_until(path: Path, total: int) -> list[list[str]]:
-    """The complete rows of an earlier part of the run, up to its checkpoint; a half-written last row is dropped."""
-    if not total or not path.exists():
-        return []
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = [row for row in csv.reader(file) if len(row) == len(COLUMNS) and row[0].isdigit()]
-    return [row for row in rows if int(row[0]) <= total]
+def _keep_until(path: Path, total: int) -> None:
+    """Leave the complete rows of an earlier part of the run, up to its checkpoint, in a file renamed into place, so that a
+    kill here loses none; the evaluation of a run that was killed before its end is done again."""
+    rows: list[list[str]] = []
+    if total and path.exists():
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = [row for row in csv.reader(file) if len(row) == len(COLUMNS) and row[0].isdigit()]
+    temporary = path.with_name(f".{path.name}.tmp")
+    with temporary.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([COLUMNS, *(row for row in rows if int(row[0]) <= total and row[1] != RESULT)])
+    temporary.replace(path)

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from train import checkpoint, registry
 from train.checkpoint import Checkpoint
+from train.config import from_dict
 from train.contract import Batch, Losses, Method, Stage
 from train.journal import Journal
 
@@ -23,8 +25,8 @@ if TYPE_CHECKING:
 RUNNING, FINISHED = "checkpoint.pt", "model.pt"
 
 
-class Diverged(RuntimeError):
-    """The loss is no longer a finite number."""
+class Diverged(RuntimeError):  # noqa: N818 - what happened, not whose error
+    """The loss or a weight is no longer a finite number."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,16 +123,15 @@ def _resumable(name: str, config: Any, out: Path, setting: Setting) -> Checkpoin
             raise ValueError(f"the run in {out} has ended: {out / FINISHED} is complete, there is nothing to resume")
         return None
     saved = checkpoint.load(path)
-    given = dataclasses.asdict(config)
-    differing = [key for key in given if saved.method == name and _plain(given[key]) != _plain(saved.config.get(key))]
+    differing: list[str] = []
+    if saved.method == name:
+        before = from_dict(type(config), saved.config)
+        names = [field.name for field in dataclasses.fields(config)]
+        differing = [field for field in names if getattr(config, field) != getattr(before, field)]
     if saved.method != name or differing:
         what = f"method {saved.method}" if saved.method != name else f"other values of {', '.join(differing)}"
         raise ValueError(f"{path} was written with {what}; resume with the same configuration, or give another --out")
     return saved
-
-
-def _plain(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value
 
 
 class _Objective(nn.Module):
@@ -161,8 +162,9 @@ class _Run:
         for index, stage in enumerate(self.method.stages(data)):
             if index < self.stage:
                 continue
-            resumed = saved if saved and self.step else None
-            self._train(stage, journal, resumed)
+            if saved:
+                _set_rng(saved.rng)  # a stage that begins anew draws what it would have drawn
+            self._train(stage, journal, saved if self.step else None)
             saved = None
             self.stage, self.step, self.best = index + 1, 0, {}
             self.write(RUNNING, optimizer={}, best={})
@@ -199,6 +201,8 @@ class _Run:
                 self.step += 1
                 self.total += 1
                 last = self.step == stage.steps
+                look = stage.select and (last or (stage.select_every and self.step % stage.select_every == 0))
+                keep = self.step % self.setting.checkpoint_every == 0 and not last
                 if log.due(self.step) or last:
                     guard.check(stage.name, self.out)
                     log.row(
@@ -207,11 +211,11 @@ class _Run:
                         loss,
                         {**parts, "lr": torch.tensor(rates[0] * factor), "wait": torch.tensor(waited)},
                     )
-                if stage.select and (last or (stage.select_every and self.step % stage.select_every == 0)):
-                    guard.check(stage.name, self.out)
+                if look or keep or last:
+                    guard.check(stage.name, self.out, stage.optimizer)
+                if look:
                     self._select(stage, log.score)
-                if self.step % self.setting.checkpoint_every == 0 and not last:
-                    guard.check(stage.name, self.out)
+                if keep:
                     self.write(RUNNING, optimizer=stage.optimizer.state_dict(), best=self.best)
         if stage.end:
             stage.end()
@@ -257,8 +261,11 @@ class _Guard:
         self._first = torch.where(finite | (first >= 0), first, torch.full_like(first, self._step))
         self._step += 1
 
-    def check(self, stage: str, out: Path) -> None:
-        first = -1 if self._first is None else int(self._first)
+    def check(self, stage: str, out: Path, optimizer: Optimizer | None = None) -> None:
+        """Raise Diverged if a loss seen, or with `optimizer` a weight it trains, is not a finite number."""
+        first, what = -1 if self._first is None else int(self._first), "the loss"
+        if first < 0 and optimizer is not None and not _finite(optimizer):
+            first, what = self._step - 1, "a weight"
         if first >= 0:
             kept = (
                 f"the last good checkpoint is {out / RUNNING}"
@@ -266,9 +273,13 @@ class _Guard:
                 else "no checkpoint had been written yet"
             )
             raise Diverged(
-                f"the loss of stage {stage!r} was not a finite number at step {first}; {kept}. "
+                f"{what} of stage {stage!r} was not a finite number at step {first}; {kept}. "
                 "Lower the learning rate, give a longer warm-up or train in 32-bit precision"
             )
+
+
+def _finite(optimizer: Optimizer) -> bool:
+    return all(bool(torch.isfinite(parameter).all()) for group in optimizer.param_groups for parameter in group["params"])
 
 
 def _train_only(method: Method, stage: Stage) -> None:

@@ -35,8 +35,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not given.name:
         print("methods:", *registry.names(), sep="\n  ")
         return 0
-    from train import loop  # after the parser, so that --help is quick
-
+    try:
+        from train import loop  # after the parser, so that --help is quick
+    except ModuleNotFoundError as error:
+        return _missing(error)
     try:
         config = _config(given)
         if given.fields:
@@ -59,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
         return _fail(error, 2)
     except ModuleNotFoundError as error:
-        return _fail(f"the package {error.name!r} is missing: pip install 'contrastrt[train]'", 2)
+        return _missing(error)
     except OSError as error:
         return _fail(error, 4)
     _report(path, given.json)
@@ -119,6 +121,10 @@ def _report(path: Path, as_json: bool) -> None:
     for name, value in done.metrics.items():
         print(f"{name.ljust(width)}  {value:.4f}")
     print(f"written to {path}; next: python -m export.onnx {path}")
+
+
+def _missing(error: ModuleNotFoundError) -> int:
+    return _fail(f"the package {error.name!r} is missing: pip install 'contrastrt[train]'", 2)
 
 
 def _fail(error: object, status: int) -> int:

@@ -1,5 +1,8 @@
 // Antialiased resize of uint8 images in fixed point, bit for bit that of Pillow. No Python here.
 //
+// The horizontal pass comes first, always. Pillow 13 turns the order where the height shrinks by more than twice what the
+// width does; up to 12.3 it did not, and the models in use were trained with those.
+//
 // Each output sample is a weighted sum of the input samples under a filter that is widened by the scale when shrinking.
 // Weights are rounded to 22 fractional bits; a horizontal and a vertical pass each round to uint8.
 #pragma once

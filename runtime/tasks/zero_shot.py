@@ -6,7 +6,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from ..prepare import Geometry, Source, batch, decode
 from ..session import Options, OrtSession, Session, finite, rows
 
 _BANK = "bank.npz"
+_Source = TypeVar("_Source", bound=Source)
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,9 @@ class ZeroShotClassifier:
     @overload
     def classify(self, images: Source, *, top_k: int = ..., batch_size: int | None = ...) -> Classification: ...
     @overload
-    def classify(self, images: Sequence[Source], *, top_k: int = ..., batch_size: int | None = ...) -> list[Classification]: ...
+    def classify(
+        self, images: list[_Source] | tuple[_Source, ...], *, top_k: int = ..., batch_size: int | None = ...
+    ) -> list[Classification]: ...  # not Sequence: a str is one too
 
     def classify(
         self, images: Source | Sequence[Source], *, top_k: int = 5, batch_size: int | None = None

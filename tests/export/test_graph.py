@@ -92,5 +92,5 @@ def test_a_wrong_dtype_is_refused() -> None:
             return (x.to(torch.float16),)
 
     port = Port("x", "float32", ("batch", 2))
-    with pytest.raises(ValueError, match="'y' .* is declared as float32, and the module gives float16"):
+    with pytest.raises(ValueError, match=r"'y' .* is declared as float32, and the module gives float16"):
         build(Half(), Graph("g", (port,), (Port("y", "float32", ("batch", 2)),)), {"batch": Axis(1, 2, 4)}, {})

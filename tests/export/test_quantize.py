@@ -53,34 +53,40 @@ def test_accuracy_is_the_share_of_right_labels(exported) -> None:
     session = onnxruntime.InferenceSession(str(files["fp32"]), providers=["CPUExecutionProvider"])
     labels = session.run(["logits"], dict(samples))[0].argmax(1)
     labels[:4] = (labels[:4] + 1) % 5  # four of sixteen are wrong now
-    found = costs(files, graph, samples, RealImages(samples["image"], samples["image"], labels), rounds=1)
+    found = costs(
+        files, graph, exported.exportable.artifact.axes, samples, RealImages(samples["image"], samples["image"], labels), rounds=1
+    )
     assert found[0].accuracy == 0.75 and found[0].agreement == 1.0
     assert found[1].agreement is not None and found[1].agreement >= 0.9
     assert "75.0%" in quantize.table(found)
 
 
-def test_the_reader_gives_every_row_once_and_other_inputs_whole() -> None:
+def test_batches_give_every_row_once_and_other_inputs_whole() -> None:
     graph = Graph("g", (Port("image", "uint8", ("batch", 2)), Port("bank", "float32", ("classes", 3))), ())
     samples = {"image": np.arange(10, dtype=np.uint8).reshape(5, 2), "bank": np.ones((4, 3), np.float32)}
-    reader = Reader(graph, samples, batch=2)
-    given = []
-    while (inputs := reader.get_next()) is not None:
-        assert inputs["bank"].shape == (4, 3)
-        given.append(inputs["image"])
-    assert [len(part) for part in given] == [2, 2, 1]
-    assert np.array_equal(np.concatenate(given), samples["image"])
+    axes = {"batch": Axis(1, 1, 9), "classes": Axis(1, 4, 9)}
+    given = list(batches(graph, axes, samples, 2))
+    assert all(inputs["bank"].shape == (4, 3) for inputs in given)
+    assert [len(inputs["image"]) for inputs in given] == [2, 2, 1]
+    assert np.array_equal(np.concatenate([inputs["image"] for inputs in given]), samples["image"])
+    reader = Reader(graph, axes, samples)
+    whole = reader.get_next()
+    assert whole is not None and np.array_equal(whole["image"], samples["image"])
+    assert reader.get_next() is None
 
 
 def test_a_fixed_batch_is_fed_whole_batches_only() -> None:
-    graph = Graph("g", (Port("image", "uint8", (2, 2)),), ())
-    parts = list(batches(graph, {"image": np.zeros((5, 2), np.uint8)}, 8))
-    assert [len(part["image"]) for part in parts] == [2, 2]
+    image = np.arange(10, dtype=np.uint8).reshape(5, 2)
+    for shape, axes in (((2, 2), {}), (("batch", 2), {"batch": Axis(2, 2, 2)})):
+        graph = Graph("g", (Port("image", "uint8", shape),), ())
+        assert [len(part["image"]) for part in batches(graph, axes, {"image": image}, 8)] == [2, 2]
+        assert [part["image"].tolist() for part in batches(graph, axes, {"image": image[:1]}, 8)] == [[[0, 1], [0, 1]]]
 
 
 def test_unknown_variants_are_refused(exported, tmp_path: Path) -> None:
     graph = exported.report.artifact.graphs[0]
     with pytest.raises(ValueError, match="There is no variant 'int4'"):
-        quantize.write("int4", exported.report.path / "open.onnx", tmp_path / "x.onnx", graph, {})
+        quantize.write("int4", exported.report.path / "open.onnx", tmp_path / "x.onnx", graph, {}, {})
 
 
 def write_pictures(folder: Path, classes: dict[str, int]) -> None:

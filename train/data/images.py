@@ -64,7 +64,9 @@ def base_and_new(classes: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
     return tuple(range(half)), tuple(range(half, classes))
 
 
-def open_images(path: Path | None, *, seed: int, held_out: float = 0.1, unlabelled: Path | None = None) -> ImageData:
+def open_images(
+    path: Path | None, *, seed: int, held_out: float = 0.1, unlabelled: Path | None = None, scenes: int = 128
+) -> ImageData:
     """Open a data set by what lies at `path`; images are read only when asked for.
 
     Args:
@@ -73,10 +75,11 @@ def open_images(path: Path | None, *, seed: int, held_out: float = 0.1, unlabell
         seed: of the parting of train and val (and of test, where the data has none).
         held_out: the share of each class's training images that becomes val, where the data has no val, in [0, 1).
         unlabelled: a folder or a zip of further images; whatever folders they lie in, no label is taken from them.
+        scenes: training images of each class of the embedded scenes; val and test keep their proportion to them.
     """
     if not 0 <= held_out < 1:
         raise ValueError(f"held_out is {held_out}; it is the share of train that becomes val, at least 0 and below 1.")
-    data = _open(path, seed, held_out)
+    data = _open(path, seed, held_out, scenes)
     if unlabelled is not None:
         files = open_files(unlabelled)
         names = _images(files)
@@ -86,11 +89,13 @@ def open_images(path: Path | None, *, seed: int, held_out: float = 0.1, unlabell
     return data
 
 
-def _open(path: Path | None, seed: int, held_out: float) -> ImageData:
+def _open(path: Path | None, seed: int, held_out: float, scenes: int) -> ImageData:
     if path is None:
         from .scenes import open_scenes
 
-        return open_scenes(seed=seed)
+        if scenes < 1:
+            raise ValueError(f"scenes={scenes} was given; the embedded data needs 1 or more training images of each class")
+        return open_scenes(seed=seed, train=scenes, val=max(scenes * 12 // 128, 1), test=max(scenes * 24 // 128, 1))
     from . import coop
 
     found = coop.find(path)

@@ -12,6 +12,7 @@ class Config:
 
     seed: int = 0  # of weights, order, augmentation
     # the data
+    scenes: int = 128  # training images of each class of the embedded data, where no --data is given
     templates: tuple[str, ...] = ()  # captions with {} for the class; empty: the data set's own
     base_classes: int = 0  # how many classes, alphabetically, count as base; 0: the data set's own, else the first half
     held_out: float = 0.1  # part of the training images kept for model selection
@@ -111,10 +112,11 @@ _SMALL = Config(
 
 SMOKE = replace(
     _SMALL,
+    scenes=2,
     held_out=0.25,
     pretrain_augment="shift",
     augment="shift",
-    pretrain_epochs=0.1,
+    pretrain_epochs=0.5,
     pretrain_batch=32,
     image_size=32,
     teacher_width=64,
@@ -127,7 +129,7 @@ SMOKE = replace(
     student_width=32,
     student_layers=2,
     student_dim=32,
-    epochs=0.1,
+    epochs=0.5,
     batch=32,
     warm_up=0.0,
 )
@@ -135,20 +137,23 @@ SMOKE = replace(
 SCENES = replace(
     _SMALL,
     image_size=48,
-    teacher_stem=(48, 96, 192),
-    teacher_width=192,
+    teacher_stem=(32, 64, 128),
+    teacher_width=128,
     teacher_layers=2,
-    teacher_dim=128,
+    teacher_dim=96,
     pretrain_epochs=8.0,
     pretrain_batch=128,
     pretrain_augment="shift",
     augment="shift",
-    student_stem=(16, 32, 64),
-    student_width=64,
+    student_stem=(12, 24, 48),
+    student_width=48,
     student_layers=2,
-    student_dim=64,
-    epochs=8.0,
+    student_dim=48,
+    student_prompt_length=2,
+    epochs=6.0,
+    warm_up=0.5,
     views=2,
+    select_every=3.0,
 )
 
 CIFAR100 = replace(

@@ -30,7 +30,8 @@ def student_objective(
 
     def features_of(batch: Batch) -> Tensor:
         assert teach is not None
-        return gather(batch["teacher"] if "teacher" in batch else teach(batch["image"]))  # (n, d)
+        feature = batch["teacher"] if "teacher" in batch else teach(batch["image"])
+        return gather(feature.float())  # (n, d)
 
     def head(features: Tensor, batch: Batch) -> tuple[Tensor, Losses]:
         raw = student.projector(features)  # (n, d)

@@ -36,6 +36,9 @@ class Feed:
         self._opened = split
         self._held: Split | None = None
 
+    def __len__(self) -> int:
+        return len(self._opened)
+
     @property
     def split(self) -> Split:
         """The images, prepared at first use."""
@@ -104,10 +107,15 @@ class Feed:
         features = np.concatenate(rows).reshape(views, len(split), -1)
         if path:
             path.parent.mkdir(parents=True, exist_ok=True)
-            temporary = path.with_suffix(f".{os.getpid()}.tmp")
-            with temporary.open("wb") as file:
-                np.save(file, features)
-            os.replace(temporary, path)
+            temporary = path.with_suffix(f".{rank()}.{os.getpid()}.tmp")
+            try:
+                with temporary.open("wb") as file:
+                    np.save(file, features)
+                    file.flush()
+                    os.fsync(file.fileno())
+                temporary.replace(path)
+            finally:
+                temporary.unlink(missing_ok=True)
         return features
 
     def _key(self, augment: str, views: int, digest: str) -> str:

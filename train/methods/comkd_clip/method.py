@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -24,7 +23,7 @@ from train.teachers.tokenizer import Tokenizer
 
 from .config import Config
 from .distilling import student_objective
-from .evaluation import answers, measures
+from .evaluation import embeddings, measures
 from .feed import CHUNK, Feed
 from .preparation import captions, load_student, load_teacher, open_data, prepare
 from .student import Closed, Embedding, Open, Student
@@ -75,16 +74,17 @@ class ComKDCLIP(Method):
 
     def stages(self, data: Path | None) -> Iterator[Stage]:
         opened = open_data(self.config, data)
+        train = self._feed(opened.train)  # one for both stages, so that images are read once
         if self.config.pretrain_epochs and not self.config.teacher:
-            yield self._pretrain(opened)
+            yield self._pretrain(opened, train)
         if self.config.prompt_epochs:
             yield self._prompt(opened)
-        yield self._distil(opened)
+        yield self._distil(opened, train)
 
-    def _feed(self, split: Split, seed: int) -> Feed:
-        return Feed(split, self.geometry, seed)
+    def _feed(self, split: Split) -> Feed:
+        return Feed(split, self.geometry, self.config.seed)
 
-    def _pretrain(self, data: ImageData) -> Stage:
+    def _pretrain(self, data: ImageData, feed: Feed) -> Stage:
         config = self.config
         texts, number = captions(data)
         steps = _steps(config.pretrain_epochs, len(data.train), config.pretrain_batch)
@@ -93,7 +93,7 @@ class ComKDCLIP(Method):
         return Stage(
             "teacher",
             steps,
-            lambda start: self._feed(data.train, config.seed).batches(config.pretrain_batch, config.pretrain_augment, start),
+            lambda start: feed.batches(config.pretrain_batch, config.pretrain_augment, start),
             contrast_objective(self.teacher, self.tokenizer(texts), number),
             _optimizer("adamw", trained, config.pretrain_learning_rate, config.pretrain_weight_decay),
             warm_up_cosine(steps, max(steps // 20, 1)),
@@ -117,7 +117,7 @@ class ComKDCLIP(Method):
         return Stage(
             "prompts",
             steps,
-            lambda start: relabelled(self._feed(chosen, config.seed).batches(config.prompt_batch, config.augment, start), place),
+            lambda start: relabelled(self._feed(chosen).batches(config.prompt_batch, config.augment, start), place),
             prompt_objective(
                 self.teacher,
                 self.tokenizer([data.templates[0].format(data.classes[label]) for label in data.base]),
@@ -132,13 +132,14 @@ class ComKDCLIP(Method):
             frozen=(self.teacher, self.student),
         )
 
-    def _distil(self, data: ImageData) -> Stage:
+    def _distil(self, data: ImageData, train: Feed) -> Stage:
         config = self.config
-        split = data.unlabelled or data.train
-        if config.unlabelled_classes == "base" and data.unlabelled is None:
-            split = split.restrict(data.base)
-        steps = _steps(config.epochs, len(split), config.batch)
-        feed = self._feed(split, config.seed)
+        feed = train
+        if data.unlabelled is not None:
+            feed = self._feed(data.unlabelled)
+        elif config.unlabelled_classes == "base":
+            feed = self._feed(data.train.restrict(data.base))
+        steps = _steps(config.epochs, len(feed), config.batch)
         teacher_needed = bool(config.kl_weight or config.align_weight or config.feature_weight)
 
         def begin() -> None:
@@ -220,7 +221,7 @@ class ComKDCLIP(Method):
         """On held-out training images: agreement with the teacher, which needs no label; with labels, accuracy on those seen."""
         if not len(data.val):
             return None
-        images = self._feed(data.val, self.config.seed).images()
+        images = self._feed(data.val).images()
         label = torch.from_numpy(data.val.labels)
         seen = torch.ones(len(label), dtype=torch.bool)
         if self.config.label_weight:
@@ -229,9 +230,12 @@ class ComKDCLIP(Method):
 
         def agreement() -> float:
             bank = self._bank_vectors()
-            if not target:
-                target.append(label if self.config.label_weight else answers(images(), self._teacher_logits, bank).argmax(1))
-            return accuracy(answers(images(), self._student_logits, bank)[seen], target[0][seen])
+            if not target and self.config.label_weight:
+                target.append(label.to(bank.device))
+            elif not target:
+                target.append(self._teacher_head(embeddings(images(), self._frozen_teacher, bank.device), bank).argmax(1))
+            logits = self.student.logits(embeddings(images(), self.student.embed, bank.device), bank)
+            return accuracy(logits[seen], target[0][seen])
 
         return agreement
 
@@ -244,7 +248,7 @@ class ComKDCLIP(Method):
         with torch.no_grad():
             for template in templates:
                 ids = self.tokenizer([template.format(name) for name in names])
-                parts = [self.teacher.encode_text(part.to(device)).float() for part in ids.split(CHUNK)]
+                parts = [self.teacher.encode_text(part.to(device)).float() for part in torch.split(ids, CHUNK)]
                 total += torch.cat(parts)
         return F.normalize(total, dim=1)
 
@@ -260,11 +264,8 @@ class ComKDCLIP(Method):
     def _bank_vectors(self) -> Tensor:
         return F.normalize(self.student.class_vectors, dim=1)
 
-    def _student_logits(self, image: Tensor, bank: Tensor) -> Tensor:
-        return self.student.logits(self.student.embed(image), bank)
-
-    def _teacher_logits(self, image: Tensor, bank: Tensor) -> Tensor:
-        return self.student.logit_scale * self._frozen_teacher(image) @ bank.T
+    def _teacher_head(self, embedding: Tensor, bank: Tensor) -> Tensor:
+        return self.student.logit_scale * embedding @ bank.T
 
     def evaluate(self, data: Path | None, split: str) -> dict[str, float]:
         """Base, new, harmonic mean, top-1, top-5 and calibration of student and teacher, in percent.
@@ -280,15 +281,15 @@ class ComKDCLIP(Method):
         taught = self.class_vectors(opened.classes, opened.templates)
         if not own and self.config.head == "learned":
             raise ValueError(f"{opened.name} has other classes than this model was trained on, and head=learned knows no others")
-        images = self._feed(part, self.config.seed).images()
+        images = self._feed(part).images()
         towers = (
-            ("student", self._student_logits, self._bank_vectors() if own else taught),
-            ("teacher", self._teacher_logits, taught),
+            ("student", self.student.embed, self.student.logits, self._bank_vectors() if own else taught),
+            ("teacher", self._frozen_teacher, self._teacher_head, taught),
         )
         return {
             f"{name}/{key}": value
-            for name, answer, bank in towers
-            for key, value in measures(opened, part, images, answer, bank).items()
+            for name, encode, head, bank in towers
+            for key, value in measures(opened, part, embeddings(images(), encode, bank.device), head, bank).items()
         }
 
     # export
@@ -315,7 +316,7 @@ class ComKDCLIP(Method):
         raw = tuple(sample.numpy() for sample in self.facts["samples"])
         prepared = np.stack([fit(sample, self.geometry).transpose(2, 0, 1) for sample in raw])  # (n, 3, h, w)
         bank = self._bank()
-        samples = {graph.name: {"image": prepared} for graph in graphs}
+        samples: dict[str, dict[str, np.ndarray]] = {graph.name: {"image": prepared} for graph in graphs}
         if "open" in samples:
             samples["open"]["class_vectors"] = bank.vectors
         options = {
@@ -331,7 +332,7 @@ class ComKDCLIP(Method):
         artifact = Artifact(
             "comkd_clip", "zero_shot", tuple(graphs), axes if "open" in modules else {"batch": axes["batch"]}, options
         )
-        return Exportable(artifact, modules, samples, raw, {"bank.npz": _encoded(bank)} if "open" in modules else {})
+        return Exportable(artifact, modules, samples, raw, {"bank.npz": bank.to_bytes()} if "open" in modules else {})
 
     def _bank(self) -> Bank:
         vectors = self._bank_vectors().detach().cpu().numpy().astype(np.float32)
@@ -347,12 +348,6 @@ def _load_into(module: nn.Module, weights: dict[str, Tensor]) -> None:
         if not name.endswith("prompts") or (name in own and own[name].shape == value.shape)
     }
     module.load_state_dict({**{name: value for name, value in own.items() if name.endswith("prompts")}, **kept})
-
-
-def _encoded(bank: Bank) -> bytes:
-    buffer = io.BytesIO()
-    bank.write(buffer)
-    return buffer.getvalue()
 
 
 def _whose(data: ImageData, which: str) -> tuple[int, ...]:

@@ -24,7 +24,7 @@ _SAMPLE_SIDE = 512  # pixels at most
 def open_data(config: Config, data: Path | None) -> ImageData:
     """The data set with this configuration's split into base and new classes and its templates."""
     unlabelled = Path(config.unlabelled) if config.unlabelled else None
-    opened = open_images(data, seed=config.split_seed, held_out=config.held_out, unlabelled=unlabelled)
+    opened = open_images(data, seed=config.split_seed, held_out=config.held_out, unlabelled=unlabelled, scenes=config.scenes)
     if config.templates:
         opened = replace(opened, templates=config.templates)
     count = len(opened.classes)
@@ -46,7 +46,8 @@ def prepare(config: Config, data: Path | None) -> Facts:
         tokenizer = teacher.tokenizer
         if tokenizer is None:
             raise ValueError(
-                f"{config.teacher} ({teacher.format}) has no tokenizer; give tokenizer=PATH of CLIP's vocabulary (bpe_simple_vocab_16e6.txt.gz, or a folder with vocab.json and merges.txt)"
+                f"{config.teacher} ({teacher.format}) has no tokenizer; give tokenizer=PATH of CLIP's vocabulary "
+                "(bpe_simple_vocab_16e6.txt.gz, or a folder with vocab.json and merges.txt)"
             )
         spec = teacher.spec
         prompts = {
@@ -186,7 +187,7 @@ def _student(config: Config, teacher: ClipSpec) -> VisionSpec:
 
 
 def captions(data: ImageData) -> tuple[tuple[str, ...], torch.Tensor]:
-    """Distinct captions of the training images, and each image's number among them, (n,); without captions, the first template."""
+    """Distinct captions of the training images, and each image's number among them, (n,); the first template where none are."""
     if data.train.captions is not None:
         distinct = tuple(dict.fromkeys(data.train.captions))
         number = {caption: index for index, caption in enumerate(distinct)}

@@ -30,7 +30,7 @@ def contrast_objective(teacher: Clip, ids: Tensor, number: Tensor) -> Callable[[
         caption = number[batch["index"].cpu()].to(batch["image"].device)  # (n,)
         image = gather(teacher.encode_image(batch["image"], prompted=False))
         everywhere = gather(caption)
-        distinct, place = everywhere.unique(return_inverse=True)
+        distinct, place = torch.unique(everywhere, return_inverse=True)
         text = teacher.encode_text(ids.to(caption.device)[distinct], prompted=False)[place]  # (n, d)
         scale = teacher.logit_scale.clamp(max=MAX_SCALE).exp()
         with torch.autocast(image.device.type, enabled=False):
