@@ -61,7 +61,10 @@ class Row:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Train, distil, export, verify, classify, tell; returns the exit status."""
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.demo", description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m benchmarks.demo",
+        description=__doc__,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--out", type=Path, default=Path("runs/demo"), help="folder of the demo (default runs/demo)")
     parser.add_argument("--fresh", action="store_true", help="start again where a demo is in the folder already")
@@ -132,7 +135,9 @@ def _write_images(model: Path, folder: Path, count: int = 240) -> Path:
 
 
 def _ask(artifact: Path, folder: Path) -> dict[str, Any]:
-    finished = subprocess.run([sys.executable, "-c", ASK, str(artifact), str(folder)], capture_output=True, text=True, check=False)
+    finished = subprocess.run(
+        [sys.executable, "-c", ASK, str(artifact), str(folder)], capture_output=True, text=True, check=False
+    )
     if finished.returncode:
         raise SystemExit(finished.stderr)
     return json.loads(finished.stdout)  # type: ignore[no-any-return]
@@ -142,7 +147,11 @@ def _rows(runs: dict[str, Path]) -> list[Row]:
     from train import checkpoint
 
     rows = []
-    for name, label, tower in (("comkd", "teacher", "teacher"), ("comkd", "student, ComKD-CLIP", "student"), ("kd", "student, plain KD", "student")):
+    for name, label, tower in (
+        ("comkd", "teacher", "teacher"),
+        ("comkd", "student, ComKD-CLIP", "student"),
+        ("kd", "student, plain KD", "student"),
+    ):
         path = runs[name] / "model.pt"
         metrics = checkpoint.load(path).metrics
         method = checkpoint.restore(path)
@@ -156,11 +165,15 @@ def _rows(runs: dict[str, Path]) -> list[Row]:
 def _table(rows: Sequence[Row], artifact: Path, answers: dict[str, Any], seconds: float) -> None:
     size = (artifact / "closed.onnx").stat().st_size
     print(f"\n{describe()}")
-    print("\nsynthetic scenes; accuracy in percent on test images: among base classes, among held-out (new) classes, harmonic mean")
+    print(
+        "\nsynthetic scenes; accuracy in percent on test images: among base classes, among held-out (new) classes, harmonic mean"
+    )
     print(f"{'':<22}{'base':>7}{'new':>7}{'HM':>7}{'parameters':>13}")
     for row in rows:
         print(f"{row.name:<22}{row.base:>7.1f}{row.new:>7.1f}{row.hm:>7.1f}{row.parameters:>13,}")
-    print(f"\nat the edge, without torch ({answers['ops']} ops): {answers['accuracy']:.1f} % top-1 among all classes on 240 test scenes,")
+    print(
+        f"\nat the edge, without torch ({answers['ops']} ops): {answers['accuracy']:.1f} % top-1 among all classes on 240 test scenes,"
+    )
     print(f"{answers['ms']:.2f} ms an image from file to label on one thread, {size / 1e6:.2f} MB of ONNX")
     for name, truth, label, probability in answers["shown"]:
         print(f"  {name}: {label} ({probability:.0%}){'' if label == truth else f', truly {truth}'}")

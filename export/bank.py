@@ -39,7 +39,7 @@ def build(method: object, classes: Sequence[str], templates: Sequence[str] = TEM
         ValueError: the method has no text tower, the names are empty or double, or a template has no {}.
     """
     if not isinstance(method, TextEncoder):
-        raise ValueError(  # noqa: TRY004  (it is the model.pt given that is of another method)
+        raise ValueError(
             f"{type(method).__name__} has no text tower, so that no class bank can be made from names with it."
         )
     check_names(classes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import zipfile
@@ -65,6 +66,12 @@ class Bank:
         }
         np.savez(file, vectors=self.vectors, header=np.frombuffer(json.dumps(header).encode(), np.uint8))
 
+    def to_bytes(self) -> bytes:
+        """What `write` writes."""
+        buffer = io.BytesIO()
+        self.write(buffer)
+        return buffer.getvalue()
+
     def save(self, path: Path) -> None:
         """Write to a temporary file and rename: `path` is the old bank or the whole new one."""
         temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -73,7 +80,7 @@ class Bank:
                 self.write(file)
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(temporary, path)
+            temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
 

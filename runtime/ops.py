@@ -82,7 +82,8 @@ def _pass(samples: NDArray[np.uint8], first: NDArray[np.int64], weights: NDArray
     for tap in range(weights.shape[1]):
         index = np.minimum(first + tap, len(samples) - 1)  # past the end the weight is 0
         total += samples[index] * weights[:, tap].reshape(-1, *(1,) * (samples.ndim - 1))
-    return np.clip(total >> _FRACTION_BITS, 0, 255).astype(np.uint8)
+    found: NDArray[np.uint8] = np.clip(total >> _FRACTION_BITS, 0, 255).astype(np.uint8)
+    return found
 
 
 def _weights(interpolation: str, size: int, target: int, begin: int, end: int) -> tuple[NDArray[np.int64], NDArray[np.int32]]:

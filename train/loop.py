@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 RUNNING, FINISHED = "checkpoint.pt", "model.pt"
 
 
-class Diverged(RuntimeError):  # noqa: N818 - what happened, not whose error
+class Diverged(RuntimeError):
     """The loss or a weight is no longer a finite number."""
 
 
