@@ -39,9 +39,7 @@ def build(method: object, classes: Sequence[str], templates: Sequence[str] = TEM
         ValueError: the method has no text tower, the names are empty or double, or a template has no {}.
     """
     if not isinstance(method, TextEncoder):
-        raise ValueError(
-            f"{type(method).__name__} has no text tower, so that no class bank can be made from names with it."
-        )
+        raise ValueError(f"{type(method).__name__} has no text tower, so that no class bank can be made from names with it.")
     check_names(classes)
     for template in templates:
         if template.count("{}") != 1 or template.count("{") != 1 or template.count("}") != 1:

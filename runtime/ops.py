@@ -38,7 +38,7 @@ def backend() -> str:
 def resize(
     image: NDArray[np.uint8], size: tuple[int, int], interpolation: str = "bicubic", window: Window | None = None
 ) -> NDArray[np.uint8]:
-    """Resize with antialiasing, bit for bit as Pillow does: two passes in fixed point with 22 fractional bits.
+    """Resize with antialiasing, as Pillow does: two passes in fixed point with 22 fractional bits, within one level of 255 of it.
 
     Args:
         image: (h, w, c).
