@@ -1,6 +1,6 @@
 """Geometry in NumPy and OpenCV: decode, resize, crop. Arithmetic (scaling, mean, deviation) is inside the graphs.
 
-Resizing is Pillow's antialiased one, to one level of 255 (horizontal pass first at every size). Decoding is OpenCV's; both use libjpeg-turbo. EXIF orientation is honoured
+Resizing is Pillow's antialiased one; at some sizes its levels differ from Pillow 13's (known defect). Decoding is OpenCV's; both use libjpeg-turbo. EXIF orientation is honoured
 (Pillow needs ImageOps.exif_transpose for that), alpha is dropped, grey becomes three equal channels, 16 bits become 8.
 """
 
