@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from numpy.typing import NDArray
@@ -166,6 +166,9 @@ def _parse(content: Any) -> Artifact:
     if missing:
         raise ValueError(f"it lacks {', '.join(sorted(missing))}")
     graphs = tuple(_graph(graph) for graph in content["graphs"])
+    for part in ("axes", "options", "files"):
+        if not isinstance(content[part], dict):
+            raise TypeError(f"its {part} are not an object")
     axes = {
         str(name): Axis(*(_whole(axis[part]) for part in ("min", "opt", "max", "multiple")))
         for name, axis in content["axes"].items()
@@ -179,13 +182,13 @@ def _parse(content: Any) -> Artifact:
             raise ValueError(f"graph {graph.name!r} has axes that are not described: {', '.join(sorted(unknown))}")
     files = content["files"]
     for name, digest in files.items():
-        if name in ("", ".", "..") or "/" in name or "\\" in name or not isinstance(digest, str):
+        if name in ("", ".", "..") or "\0" in name or PureWindowsPath(name).name != name:  # which knows / and \ and C:
             raise ValueError(f"the file name {name!r} leads out of the artifact's folder")
+        if not isinstance(digest, str):
+            raise TypeError(f"the checksum of {name} is not a text")
     for graph in graphs:
         if graph_file(graph.name) not in files:
             raise ValueError(f"it describes graph {graph.name!r} but lists no file {graph_file(graph.name)}")
-    if not isinstance(content["options"], dict):
-        raise TypeError("its options are not an object")
     return Artifact(str(content["method"]), str(content["task"]), graphs, axes, content["options"], dict(files), schema)
 
 

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -90,13 +91,17 @@ class Bank:
         if not path.is_file():
             raise FileNotFoundError(f"there is no bank {path}; `python -m export.bank` writes one")
         try:
-            with np.load(path, allow_pickle=False) as content:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as content:
                 header = json.loads(content["header"].tobytes())
                 vectors = content["vectors"]
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        except (OSError, ValueError, KeyError, TypeError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
             raise ValueError(f"{path} is not a readable bank (truncated, or another kind of file): {error}") from error
-        if not isinstance(header, dict) or header.get("schema", 0) > SCHEMA:
-            raise ValueError(f"{path} has a bank schema newer than {SCHEMA}, the newest this version reads; install a newer one")
+        if not isinstance(header, dict) or not isinstance(header.get("schema"), int):
+            raise ValueError(f"{path} has no bank schema; it was not written by `python -m export.bank`")
+        if header["schema"] > SCHEMA:
+            raise ValueError(
+                f"{path} has bank schema {header['schema']}, and this version reads up to {SCHEMA}; install a newer contrastrt"
+            )
         try:
             bank = cls(vectors, tuple(header["classes"]), str(header["teacher"]), tuple(header["templates"]))
         except (KeyError, TypeError) as error:

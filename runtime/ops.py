@@ -38,7 +38,9 @@ def backend() -> str:
 def resize(
     image: NDArray[np.uint8], size: tuple[int, int], interpolation: str = "bicubic", window: Window | None = None
 ) -> NDArray[np.uint8]:
-    """Resize with antialiasing, as Pillow does: two passes in fixed point with 22 fractional bits. Known defect: at some sizes the levels differ from Pillow 13's.
+    """Resize with antialiasing in two passes, horizontal first, in fixed point with 22 fractional bits.
+
+    Bit for bit Pillow's up to version 12. Pillow 13 takes the vertical pass first at some sizes, and rounds differently there.
 
     Args:
         image: (h, w, c).

@@ -1,11 +1,13 @@
 """Geometry in NumPy and OpenCV: decode, resize, crop. Arithmetic (scaling, mean, deviation) is inside the graphs.
 
-Resizing is Pillow's antialiased one; at some sizes its levels differ from Pillow 13's (known defect). Decoding is OpenCV's; both use libjpeg-turbo. EXIF orientation is honoured
-(Pillow needs ImageOps.exif_transpose for that), alpha is dropped, grey becomes three equal channels, 16 bits become 8.
+Resizing is Pillow's antialiased one (see ops.resize for the versions). Decoding is OpenCV's; both use libjpeg-turbo. EXIF
+orientation is honoured (Pillow needs ImageOps.exif_transpose for that), alpha is dropped, grey becomes three equal channels,
+of 16 bits the upper 8 stay.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +21,9 @@ from . import ops
 Source: TypeAlias = str | Path | bytes | NDArray[Any]
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
+
+
+_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # of a JPEG; in a scan 00 is an escape and D0 to D7 restart it
 
 
 class UnreadableImage(ValueError):
@@ -94,7 +99,7 @@ def _from_array(array: NDArray[Any]) -> NDArray[np.uint8]:
             f"an array of shape {array.shape} was given; expected an image (height, width), (height, width, 3) or (height, width, 4)"
         )
     if array.dtype == np.uint16:
-        array = ((array.astype(np.uint32) + 128) // 257).astype(np.uint8)
+        array = (array >> 8).astype(np.uint8)
     elif np.issubdtype(array.dtype, np.floating):
         if not np.isfinite(array).all():
             raise UnreadableImage("the image holds values that are not finite (NaN or infinity); expected floats in 0..1")
@@ -124,13 +129,26 @@ def _from_bytes(content: bytes, name: str) -> NDArray[np.uint8]:
 
 
 def _truncated(content: bytes) -> bool:
-    """OpenCV fills the missing half of a JPEG with grey: look for the end mark after the last scan began."""
+    """Whether the end mark is missing: OpenCV fills the missing half of a JPEG with grey, without a word."""
     if content.startswith(b"\xff\xd8"):
-        return content.rfind(b"\xff\xd9") < content.rfind(b"\xff\xda") or b"\xff\xda" not in content
+        return not _jpeg_ends(content)
     if content.startswith(b"\x89PNG"):
-        return b"IEND" not in content[-64:] and b"IEND" not in content
+        return b"IEND" not in content
     if content.startswith(b"RIFF"):
         return len(content) < int.from_bytes(content[4:8], "little") + 8
+    return False
+
+
+def _jpeg_ends(content: bytes) -> bool:
+    """Walk from marker to marker: thumbnails lie inside a segment, and telephones append films after the end."""
+    at = 2
+    while found := _MARKER.search(content, at):
+        at = found.end()
+        marker = content[at - 1]
+        if marker == 0xD9:
+            return True
+        if marker not in (0x01, 0xD8):  # all others have a length
+            at += int.from_bytes(content[at : at + 2], "big")
     return False
 
 
@@ -147,7 +165,7 @@ def _opencv() -> Any:
 
 
 def resize(image: NDArray[np.uint8], size: tuple[int, int], interpolation: str = "bicubic") -> NDArray[np.uint8]:
-    """Antialiased, equal to Pillow's: uint8 (h, w, c) -> (height, width, c)."""
+    """Antialiased (see ops.resize): uint8 (h, w, c) -> (height, width, c)."""
     return ops.resize(image, size, interpolation)
 
 

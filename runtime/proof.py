@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .artifact import GOLDEN, PARITY, Artifact, graph_file, read
+from .artifact import GOLDEN, PARITY, Artifact, Graph, read
 from .ops import backend
 from .prepare import Geometry, batch
 from .session import Options, OrtSession
@@ -59,20 +59,41 @@ def prove(path: str | Path, options: Options | None = None) -> Proof:
     for name in (GOLDEN, PARITY):
         if name not in artifact.files:
             raise FileNotFoundError(f"{folder} carries no proof: {name} is not among its files; export it again")
-    parity = json.loads((folder / PARITY).read_text(encoding="utf-8"))["files"]
+    parity = _entries(folder, artifact)
     with np.load(folder / GOLDEN, allow_pickle=False) as stored:
         golden = {name: stored[name] for name in stored.files}
     found = []
-    for graph in artifact.graphs:
-        for name, entry in parity.items():
-            if entry["graph"] == graph.name and name == graph_file(graph.name, entry["precision"]):
-                session = OrtSession(folder / name, options)
-                inputs = {port.name: golden[f"{graph.name}/{port.name}"] for port in graph.inputs}
-                names = [port.name for port in graph.outputs]
-                for output, value in zip(names, session.run(names, inputs), strict=True):
-                    limit = entry["tolerance"][output]
-                    found.append(_agreement(name, output, session.providers[0], golden[f"{graph.name}/{output}"], value, limit))
+    for name, (graph, tolerance) in parity.items():
+        session = OrtSession(folder / name, options)
+        inputs = {port.name: _stored(golden, graph.name, port.name) for port in graph.inputs}
+        names = [port.name for port in graph.outputs]
+        for output, value in zip(names, session.run(names, inputs), strict=True):
+            expected = _stored(golden, graph.name, output)
+            found.append(_agreement(name, output, session.providers[0], expected, value, tolerance[output]))
     return Proof(tuple(found), _pixels(artifact, golden), backend())
+
+
+def _entries(folder: Path, artifact: Artifact) -> dict[str, tuple[Graph, dict[str, dict[str, float]]]]:
+    """Each of the artifact's ONNX files with its graph and its tolerance; one that was never verified is an error."""
+    graphs = {graph.name: graph for graph in artifact.graphs}
+    try:
+        content = json.loads((folder / PARITY).read_text(encoding="utf-8"))["files"]
+        found = {name: (graphs[entry["graph"]], entry["tolerance"]) for name, entry in content.items()}
+        complete = all(
+            {"cosine", "max_abs"} <= set(limits[port.name]) for graph, limits in found.values() for port in graph.outputs
+        )
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{folder / PARITY} does not say what each file was held to ({error!r}); export again") from error
+    unproven = {name for name in artifact.files if name.endswith(".onnx")} ^ set(found)
+    if unproven or not complete:
+        raise ValueError(f"{folder / PARITY} does not match the artifact's files ({', '.join(sorted(unproven))}); export again")
+    return found
+
+
+def _stored(golden: dict[str, NDArray[Any]], graph: str, port: str) -> NDArray[Any]:
+    if f"{graph}/{port}" not in golden:
+        raise ValueError(f"{GOLDEN} has no {graph}/{port}; export the artifact again")
+    return golden[f"{graph}/{port}"]
 
 
 def _agreement(
@@ -80,7 +101,8 @@ def _agreement(
 ) -> Agreement:
     first, second = (value.reshape(len(value), -1).astype(np.float64) for value in (expected, given))  # (n, ...)
     norms = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
-    cosine = float(((first * second).sum(1) / np.where(norms > 0, norms, 1)).min()) if np.isfinite(second).all() else 0.0
+    cosines = np.where(norms > 0, (first * second).sum(1) / np.where(norms > 0, norms, 1), 1.0)  # a row of zeros has no direction
+    cosine = float(cosines.min()) if np.isfinite(second).all() else 0.0
     error = float(np.abs(first - second).max()) if np.isfinite(second).all() else float("inf")
     return Agreement(file, output, provider, cosine, error, limit["cosine"], limit["max_abs"])
 

@@ -12,6 +12,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+_PACKAGE = __package__ or "runtime"  # whatever name this folder was copied under
+
 EXAMPLES = """\
 examples:
   python -m runtime.run artifact/ photo.jpg                 the five likeliest classes
@@ -28,7 +30,7 @@ exit status: 0 done; 1 an image could not be used (the others were), or the proo
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse, answer, print; returns the exit status."""
     parser = _parser()
-    given = parser.parse_args(arguments)
+    given = parser.parse_intermixed_args(arguments)
     from . import load
 
     try:
@@ -56,11 +58,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    package = __package__ or "runtime"
     parser = argparse.ArgumentParser(
-        prog=f"python -m {package}.run",
+        prog=f"python -m {_PACKAGE}.run",
         description=__doc__,
-        epilog=EXAMPLES.replace("runtime.run", f"{package}.run"),
+        epilog=EXAMPLES.replace("runtime.run", f"{_PACKAGE}.run"),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("artifact", type=Path, help="the folder that `python -m export.onnx` wrote")
@@ -207,7 +208,7 @@ def _report_error(path: Path, error: Exception, *, as_json: bool) -> None:
 
 
 def _fail(error: object) -> int:
-    print(f"runtime.run: {error}", file=sys.stderr)
+    print(f"{_PACKAGE}.run: {error}", file=sys.stderr)
     return 2
 
 

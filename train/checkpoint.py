@@ -52,7 +52,7 @@ def save(checkpoint: Checkpoint, path: Path) -> None:
     Raises:
         OSError: the disk is full or not writable; the old file is untouched and the temporary one removed.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.tmp")  # one name: what a killed process leaves, the next save replaces
     try:
         with temporary.open("wb") as file:
             torch.save({field.name: getattr(checkpoint, field.name) for field in dataclasses.fields(checkpoint)}, file)
@@ -94,15 +94,14 @@ def load(path: Path) -> Checkpoint:
     """
     if not path.is_file():
         raise FileNotFoundError(f"{path} is not a file; expected the model.pt that `python -m train.run` writes")
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError:
-        raise
-    except Exception as error:  # over damaged bytes torch's reader stumbles with any exception there is
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
-        raise ValueError(
-            f"{path} is not a readable checkpoint of this project (truncated, or another kind of file): {reason}"
-        ) from error
+    with path.open("rb") as file:
+        try:
+            content = torch.load(file, map_location="cpu", weights_only=True)
+        except Exception as error:  # over damaged bytes torch's reader stumbles with any exception there is
+            reason = next(iter(str(error).splitlines()), type(error).__name__)
+            raise ValueError(
+                f"{path} is not a readable checkpoint of this project (truncated, or another kind of file): {reason}"
+            ) from error
     names = {field.name for field in dataclasses.fields(Checkpoint)}
     if not isinstance(content, Mapping) or "format" not in content or not isinstance(content["format"], int):
         raise ValueError(f"{path} holds no 'format' entry; expected the model.pt that `python -m train.run` writes")

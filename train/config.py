@@ -66,8 +66,8 @@ def _parse(name: str, text: str, hint: Any) -> Any:
         if origin is tuple:
             element = typing.get_args(hint)[0]
             inner = text.strip()
-            parts = ast.literal_eval(inner) if inner[:1] in "([" else [part for part in inner.split(",") if part]
-            return tuple(_parse(name, str(part), element) for part in parts)
+            parts = ast.literal_eval(inner) if inner.startswith(("(", "[")) else [part for part in inner.split(",") if part]
+            return tuple(_parse(name, str(part), element) for part in (parts if isinstance(parts, list | tuple) else [parts]))
         if hint is bool:
             return {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}[text.lower()]
         if hint is str:
@@ -80,6 +80,9 @@ def _parse(name: str, text: str, hint: Any) -> Any:
 
 def _readable(hint: Any) -> str:
     names = {bool: "true or false", int: "an integer", float: "a number", str: "a text"}
-    if typing.get_origin(hint) is tuple:
-        return "values separated by commas"
+    origin = typing.get_origin(hint)
+    if origin is tuple:
+        return f"values separated by commas, each {_readable(typing.get_args(hint)[0])}"
+    if origin in (typing.Union, types.UnionType):
+        return " or ".join("none" if kind is type(None) else _readable(kind) for kind in typing.get_args(hint))
     return names.get(hint, str(hint))

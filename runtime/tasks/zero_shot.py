@@ -53,6 +53,7 @@ class ZeroShotClassifier:
 
     def __init__(self, folder: Path, artifact: Artifact, options: Options, precision: str = "fp32") -> None:
         self.folder, self.artifact = folder, artifact
+        _check_options(artifact)
         self.geometry = Geometry.from_dict(artifact.options["geometry"])
         self._options, self._precision = options, precision
         self._graphs = {graph.name: graph for graph in artifact.graphs}
@@ -73,7 +74,10 @@ class ZeroShotClassifier:
     @property
     def classes(self) -> tuple[str, ...]:
         """Display names, in the order of logits."""
-        return self._bank.classes if self._bank else tuple(self.artifact.options["classes"])
+        return self._names(self._bank)
+
+    def _names(self, bank: Bank | None) -> tuple[str, ...]:
+        return bank.classes if bank else tuple(self.artifact.options["classes"])
 
     def set_classes(self, bank: Bank | str | Path | None) -> None:
         """Answer among a bank's classes from now on; None goes back to the artifact's own.
@@ -129,7 +133,7 @@ class ZeroShotClassifier:
             raise ValueError(f"top_k={top_k} was given; expected 1 or more")
         several, given = _listed(images)
         bank = self._bank
-        names = bank.classes if bank else self.classes
+        names = self._names(bank)
         probabilities = self._run("probabilities", given, batch_size, bank)  # (n, k)
         found = [_best(row, names, top_k) for row in probabilities]
         return found if several else found[0]
@@ -145,7 +149,7 @@ class ZeroShotClassifier:
     @property
     def providers(self) -> dict[str, tuple[str, ...]]:
         """Graph -> the providers its session really got, for the graphs in use."""
-        return {name: session.providers for name, session in self._sessions.items()}
+        return {name: session.providers for name, session in list(self._sessions.items())}
 
     def session(self, graph: str) -> Session:
         """The session of a graph, opened if it is not yet."""
@@ -158,20 +162,16 @@ class ZeroShotClassifier:
         return found
 
     def _run(self, output: str, images: Sequence[Source], batch_size: int | None, bank: Bank | None) -> NDArray[np.float32]:
-        size = batch_size or self.artifact.axes["batch"].opt
+        size = self.artifact.axes["batch"].opt if batch_size is None else batch_size
         if not 1 <= size <= self.artifact.axes["batch"].max:
             raise ValueError(f"batch_size={size} was given; this artifact takes 1 to {self.artifact.axes['batch'].max}")
         if not images:
-            width = (
-                len(bank.classes if bank else self.classes)
-                if output == "probabilities"
-                else self.artifact.options["embedding_dim"]
-            )
+            width = len(self._names(bank)) if output == "probabilities" else self.artifact.options["embedding_dim"]
             return np.empty((0, width), np.float32)
         parts = []
         for part in rows(len(images), size):
             prepared = batch([decode(image) for image in images[part]], self.geometry)  # (b, 3, h, w)
-            parts.append(finite(output, self._answer(output, prepared, bank)))
+            parts.append(self._answer(output, prepared, bank))
         return np.concatenate(parts)
 
     def _answer(self, output: str, prepared: NDArray[np.uint8], bank: Bank | None) -> NDArray[Any]:
@@ -183,7 +183,22 @@ class ZeroShotClassifier:
         if bank and name == "open":
             inputs["class_vectors"] = bank.vectors
         check_inputs(graph, inputs, self.artifact.axes)
-        return self.session(name).run([output], inputs)[0]
+        return finite(output, self.session(name).run([output], inputs)[0])
+
+
+def _check_options(artifact: Artifact) -> None:
+    """Refuse a manifest that lacks what the task reads, or whose names are not those of its graph's rows."""
+    wanted = {"classes": list, "geometry": dict, "embedding_dim": int, "teacher": str}
+    for name, kind in wanted.items():
+        if not isinstance(artifact.options.get(name), kind):
+            raise ValueError(f"the artifact's option {name!r} is {artifact.options.get(name)!r}; expected a {kind.__name__}")
+    if "batch" not in artifact.axes:
+        raise ValueError("the artifact describes no axis 'batch'; export it again")
+    for graph in artifact.graphs:
+        for port in graph.outputs:
+            width, names = port.shape[-1], artifact.options["classes"]
+            if graph.name == "closed" and width != len(names):
+                raise ValueError(f"the artifact names {len(names)} classes, and its graph's {port.name!r} has {width}")
 
 
 def _listed(images: Source | Sequence[Source]) -> tuple[bool, Sequence[Source]]:

@@ -298,7 +298,7 @@ class ComKDCLIP(Method):
         size, dim = self.student.tower.spec.image_size, self.teacher.spec.vision.embed_dim
         classes = len(self.facts["classes"])
         image = Port("image", "uint8", ("batch", 3, size, size))
-        modules: dict[str, nn.Module] = {"closed": Closed(self.student)}
+        modules: dict[str, nn.Module] = {"closed": Closed(self.student).eval()}
         graphs = [
             Graph(
                 "closed",
@@ -310,9 +310,9 @@ class ComKDCLIP(Method):
             vectors = Port("class_vectors", "float32", ("classes", dim))
             answers = (Port("logits", "float32", ("batch", "classes")), Port("probabilities", "float32", ("batch", "classes")))
             graphs.append(Graph("open", (image, vectors), answers))
-            modules["open"] = Open(self.student)
+            modules["open"] = Open(self.student).eval()
         graphs.append(Graph("embedding", (image,), (Port("embedding", "float32", ("batch", dim)),)))
-        modules["embedding"] = Embedding(self.student)
+        modules["embedding"] = Embedding(self.student).eval()
         raw = tuple(sample.numpy() for sample in self.facts["samples"])
         prepared = np.stack([fit(sample, self.geometry).transpose(2, 0, 1) for sample in raw])  # (n, 3, h, w)
         bank = self._bank()

@@ -106,6 +106,8 @@ def load_student(config: Config) -> teachers.Teacher | None:
     """
     if not config.student:
         return None
+    if not Path(config.student).exists():
+        raise FileNotFoundError(f"there is no student at {config.student}; expected a CLIP as for teacher=")
     return teachers.load(Path(config.student), activation=config.student_activation or None, mean=MEAN, std=STD)
 
 

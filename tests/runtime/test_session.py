@@ -1,0 +1,80 @@
+"""Sessions of ONNX Runtime: what was asked for against what was given."""
+
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+
+from runtime.session import Options, OrtSession, finite, rows
+
+MISSING = next(
+    name for name in ("cuda", "openvino", "tensorrt") if name not in "".join(onnxruntime.get_available_providers()).lower()
+)
+IMAGE = np.full((1, 3, 8, 8), 77, np.uint8)
+
+
+@pytest.mark.parametrize("threads", [1, 2, None])
+@pytest.mark.parametrize("optimise", [True, False])
+def test_threads_and_optimisations_do_not_change_the_answer(artifact: Path, threads: int | None, optimise: bool) -> None:
+    found = OrtSession(artifact / "embedding.onnx", Options(threads=threads, optimise=optimise))
+    assert found.providers == ("CPUExecutionProvider",)
+    plain = OrtSession(artifact / "embedding.onnx").run(["embedding"], {"image": IMAGE})
+    np.testing.assert_allclose(found.run(["embedding"], {"image": IMAGE}), plain, rtol=1e-6)
+
+
+def test_the_thread_count_is_handed_on(artifact: Path) -> None:
+    settings = OrtSession(artifact / "embedding.onnx", Options(threads=2))._session.get_session_options()
+    assert settings.intra_op_num_threads == 2
+    assert settings.inter_op_num_threads == 1
+
+
+@pytest.mark.parametrize("threads", [0, -1])
+def test_no_threads_at_all_are_refused(artifact: Path, threads: int) -> None:
+    with pytest.raises(ValueError, match="expected 1 or more, or None"):
+        OrtSession(artifact / "embedding.onnx", Options(threads=threads))
+
+
+@pytest.mark.parametrize("name", ["cpu", "CPU", "CPUExecutionProvider"])
+def test_short_and_long_names_of_providers_are_known(artifact: Path, name: str) -> None:
+    assert OrtSession(artifact / "embedding.onnx", Options((name,))).providers == ("CPUExecutionProvider",)
+
+
+@pytest.mark.parametrize(("names", "sentence"), [(("abacus",), "there is no provider 'abacus'"), ((), "no provider was given")])
+def test_an_unknown_provider_is_refused_with_the_known_ones(artifact: Path, names: tuple[str, ...], sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        OrtSession(artifact / "embedding.onnx", Options(names))
+
+
+@pytest.mark.parametrize("names", [(MISSING,), (MISSING, "cpu")])
+def test_a_provider_that_is_not_given_is_a_warning_and_the_cpu_answers(artifact: Path, names: tuple[str, ...]) -> None:
+    with pytest.warns(RuntimeWarning, match="was asked for"):
+        found = OrtSession(artifact / "embedding.onnx", Options(names))
+    assert found.providers == ("CPUExecutionProvider",)
+
+
+def test_strict_makes_it_an_error(artifact: Path) -> None:
+    with pytest.raises(ValueError, match="was asked for"):
+        OrtSession(artifact / "embedding.onnx", Options((MISSING, "cpu"), strict=True))
+
+
+@pytest.mark.parametrize("content", [b"", b"no graph at all", None])
+def test_a_broken_or_missing_file_is_named(content: bytes | None, tmp_path: Path) -> None:
+    if content is not None:
+        (tmp_path / "broken.onnx").write_bytes(content)
+    with pytest.raises(ValueError, match=r"broken\.onnx cannot be opened by ONNX Runtime"):
+        OrtSession(tmp_path / "broken.onnx")
+
+
+def test_rows_are_cut_without_gap_or_overlap() -> None:
+    for count in range(9):
+        for size in range(1, 5):
+            parts = [list(range(count))[part] for part in rows(count, size)]
+            assert [row for part in parts for row in part] == list(range(count))
+            assert all(1 <= len(part) <= size for part in parts)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_an_answer_that_is_no_number_is_refused(value: float) -> None:
+    with pytest.raises(ValueError, match="'logits' is not finite"):
+        finite("logits", np.array([[0.0, value]]))
