@@ -1,38 +1,18 @@
-"""Each native op twice: the NumPy twin here, and C++ where it is built; `backend()` tells which one answers."""
+"""Antialiased resize: the dispatcher and the NumPy twin."""
 
 from __future__ import annotations
 
-import functools
-import importlib
 import math
-from types import ModuleType
 
 import numpy as np
 from numpy.typing import NDArray
 
-INTERFACE = 1  # of the native module that this file can use
+from .backend import native
+
 _FRACTION_BITS = 22
 _SUPPORT = {"bilinear": 1.0, "bicubic": 2.0}  # half the width of the filter, in samples
 
 Window = tuple[int, int, int, int]  # top, left, height, width
-
-
-@functools.cache
-def _native() -> ModuleType | None:
-    """The compiled module: beside this package where the runtime is shipped alone, else that of cpp_ext."""
-    for name, package in (("._ops", __package__), ("cpp_ext._ops", None)):
-        try:
-            found = importlib.import_module(name, package)
-        except ImportError:
-            continue
-        if getattr(found, "INTERFACE", None) == INTERFACE:
-            return found
-    return None
-
-
-def backend() -> str:
-    """ "native" where the C++ ops answer, "numpy" where they are not built."""
-    return "numpy" if _native() is None else "native"
 
 
 def resize(
@@ -58,10 +38,10 @@ def resize(
     if interpolation not in _SUPPORT:
         raise ValueError(f"interpolation {interpolation!r} was given; expected bicubic or bilinear")
     part = window or (0, 0, *size)
-    native = _native()
-    if native is None:
+    compiled = native()
+    if compiled is None:
         return resize_numpy(image, size, interpolation, part)
-    return native.resize(np.ascontiguousarray(image), size, interpolation, part)  # type: ignore[no-any-return]
+    return compiled.resize(np.ascontiguousarray(image), size, interpolation, part)  # type: ignore[no-any-return]
 
 
 def resize_numpy(image: NDArray[np.uint8], size: tuple[int, int], interpolation: str, window: Window) -> NDArray[np.uint8]:

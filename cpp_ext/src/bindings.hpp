@@ -1,0 +1,6 @@
+// What each op's file adds to the module.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+void bind_resize(pybind11::module_& m);
