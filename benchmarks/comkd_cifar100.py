@@ -202,9 +202,13 @@ def _count(state: dict[str, Any], prefix: str) -> int:
 def _text(plan: Plan, found: dict[str, Any]) -> str:
     measures, parameters = found["measures"], found["parameters"]
     what = "held-out training images" if plan.split == "val" else "test images"
+    title = (
+        f"CIFAR-100, {what}, accuracy in percent: among the 50 base classes, among the 50 new ones, their harmonic mean, top-1 of "
+        f"100; expected calibration error; {plan.epochs:g} epochs, {plan.seeds} seeds of students, mean ± standard deviation; "
+        "one teacher."
+    )
     lines = [
-        f"CIFAR-100, {what}, accuracy in percent: among the 50 base classes, among the 50 new ones, their harmonic mean, top-1 of 100; "
-        f"expected calibration error; {plan.epochs:g} epochs, {plan.seeds} seeds of students, mean ± standard deviation; one teacher.",
+        title,
         "",
         *(f"    {line}" for line in str(describe()).splitlines()),
         "",
