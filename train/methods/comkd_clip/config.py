@@ -171,10 +171,12 @@ CIFAR100 = replace(
     student_layers=1,
     student_dim=96,
     student_prompt_length=2,
-    epochs=14.0,
+    epochs=10.0,
     warm_up=0.5,
     views=4,
     select_every=3.0,
+    align_reduction="mean",  # this and attention_scale were chosen on held-out training images (benchmarks.comkd_cifar100 --pilot)
+    attention_scale=0.01,
 )
 
 PROMPTKD_COMPATIBLE = Config(kl_weight=1000.0, kl_reduction="numel", align_weight=0.0, attention="none")
