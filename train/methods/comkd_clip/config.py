@@ -142,7 +142,7 @@ SCENES = replace(
     teacher_layers=2,
     teacher_dim=96,
     scenes=128,
-    pretrain_epochs=10.0,
+    pretrain_epochs=4.0,
     pretrain_batch=128,
     pretrain_augment="shift",
     augment="shift",
@@ -151,10 +151,12 @@ SCENES = replace(
     student_layers=2,
     student_dim=48,
     student_prompt_length=2,
-    epochs=6.0,
+    epochs=10.0,
     warm_up=0.5,
     views=2,
-    select_every=3.0,
+    select_every=5.0,
+    align_reduction="mean",  # as in the preset cifar100
+    attention_scale=0.01,
 )
 
 CIFAR100 = replace(
