@@ -37,6 +37,7 @@ ARMS = {
     "KL + FD": (*KL_ONLY, "feature_weight=2000"),
     "ComKD": (),
 }
+SECOND = ("supervised student", "FD", "KL + FD")  # after the pair that the question is about
 PILOT = {
     "KL (plain KD)": KL_ONLY,
     "ComKD, IFAlign sum 1": ("align_reduction=sum", "align_weight=1", "attention_scale=0"),
@@ -82,7 +83,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arms, split = (PILOT, "val") if given.pilot else (ARMS, "test")
     out = given.out / "pilot" if given.pilot else given.out
     plan = Plan(out, given.data, teacher, given.seeds, given.epochs, given.jobs, arms, split)
-    _students(plan)
+    if not given.report:
+        _students(plan)
+    if not list(out.glob("*-*/model.pt")):
+        print(f"error: there is no finished student in {out}", file=sys.stderr)
+        return 2
     found = _collect(plan)
     text = _text(plan, found)
     print(text)
@@ -109,6 +114,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--epochs", type=float, default=10.0, help="of students, the same for all (default 10)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="students at a time (default: one for each core)")
     parser.add_argument("--pilot", action="store_true", help="compare open choices on held-out training images instead")
+    parser.add_argument("--report", action="store_true", help="only tell of the runs that have ended")
     parser.add_argument("--write", type=Path, metavar="MD", help="also write the table as Markdown")
     return parser
 
@@ -116,7 +122,7 @@ def _parser() -> argparse.ArgumentParser:
 def _students(plan: Plan) -> None:
     """Every arm with every seed; the first run alone, since it leaves the teacher's features for the others."""
     runs = [(arm, seed) for seed in range(plan.seeds) for arm in plan.arms]
-    runs.sort(key=lambda run: run[1])
+    runs.sort(key=lambda run: run[0] in SECOND)  # stable: within each half by seed
     threads = max((os.cpu_count() or 1) // plan.jobs, 1)
     common = (f"teacher={plan.teacher}", "pretrain_epochs=0", f"epochs={plan.epochs}", "select_every=0")
     cache = f"cache={plan.teacher.parent / 'features'}"
@@ -166,9 +172,13 @@ def _collect(plan: Plan) -> dict[str, Any]:
     measures: dict[str, dict[str, list[float]]] = {}
     parameters: dict[str, int] = {}
     seconds: dict[str, list[float]] = {}
+    seeds: dict[str, list[int]] = {}
     for arm in plan.arms:
         for seed in range(plan.seeds):
+            if not (plan.folder(arm, seed) / "model.pt").exists():
+                continue
             saved = checkpoint.load(plan.folder(arm, seed) / "model.pt")
+            seeds.setdefault(arm, []).append(seed)
             parameters[arm] = _count(saved.model, "student.")
             for tower, name in (("student", arm), ("teacher", "teacher")):
                 if tower == "student" or "label_weight=1" not in plan.arms[arm]:
@@ -184,7 +194,7 @@ def _collect(plan: Plan) -> dict[str, Any]:
         "machine": describe().to_dict(),
         "split": plan.split,
         "epochs": plan.epochs,
-        "seeds": plan.seeds,
+        "seeds": seeds,
         "parameters": parameters,
         "cpu_seconds": seconds,
         "measures": measures,
@@ -202,44 +212,43 @@ def _text(plan: Plan, found: dict[str, Any]) -> str:
     what = "held-out training images" if plan.split == "val" else "test images"
     title = (
         f"CIFAR-100, {what}, accuracy in percent: among the 50 base classes, among the 50 new ones, their harmonic mean, top-1 of "
-        f"100; expected calibration error; {plan.epochs:g} epochs, {plan.seeds} seeds of students, mean ± standard deviation; "
-        "one teacher."
+        f"100; expected calibration error; {plan.epochs:g} epochs, mean ± standard deviation over the seeds of the student; one teacher."
     )
     lines = [
         title,
         "",
         *(f"    {line}" for line in str(describe()).splitlines()),
         "",
-        "| | base | new | HM | top-1 | ECE | parameters | CPU s a run |",
-        "|---|---|---|---|---|---|---|---|",
+        "| | base | new | HM | top-1 | ECE | seeds | parameters | CPU s a run |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
-    for name in ("teacher", *plan.arms):
+    for name in ("teacher", *found["seeds"]):
         cells = " | ".join(_spread(measures[name][key]) for key in MEASURES)
-        spent = found["cpu_seconds"].get(name)
-        lines.append(f"| {name} | {cells} | {parameters[name]:,} | {statistics.mean(spent):.0f} |" if spent else
-                     f"| {name} | {cells} | {parameters[name]:,} | |")  # fmt: skip
-    if plan.seeds > 1:
-        lines += ["", *_differences(plan, measures)]
+        count, spent = len(found["seeds"].get(name, [0])), found["cpu_seconds"].get(name)
+        lines.append(
+            f"| {name} | {cells} | {count} | {parameters[name]:,} | {f'{statistics.median(spent):.0f}' if spent else ''} |"
+        )
+    lines += ["", *_differences(found)]
     teacher, share = measures["teacher"]["hm"][0], parameters["teacher's image tower"]
     lines += [
         "",
         f"HM relative to the teacher's {teacher:.1f}: "
-        + ", ".join(f"{arm} {statistics.mean(measures[arm]['hm']) / teacher:.1%}" for arm in plan.arms)
+        + ", ".join(f"{arm} {statistics.mean(measures[arm]['hm']) / teacher:.1%}" for arm in found["seeds"])
         + f". The teacher's image tower alone has {share:,} parameters.",
     ]
     return "\n".join(lines)
 
 
-def _differences(plan: Plan, measures: dict[str, dict[str, list[float]]]) -> list[str]:
-    """Harmonic means against plain KD's, seed by seed."""
-    base = measures["KL (plain KD)"]["hm"]
+def _differences(found: dict[str, Any]) -> list[str]:
+    """Harmonic means against plain KD's, over the seeds that both have."""
+    of = {arm: dict(zip(seeds, found["measures"][arm]["hm"], strict=True)) for arm, seeds in found["seeds"].items()}
+    base = of.pop("KL (plain KD)", {})
     lines = []
-    for arm in plan.arms:
-        if arm != "KL (plain KD)":
-            gaps = [mine - theirs for mine, theirs in zip(measures[arm]["hm"], base, strict=True)]
-            lines.append(
-                f"- HM of {arm} minus KL's, paired by seed: {_spread(gaps)} ({', '.join(f'{gap:+.2f}' for gap in gaps)})"
-            )
+    for arm, values in of.items():
+        gaps = [value - base[seed] for seed, value in values.items() if seed in base]
+        if gaps:
+            shown = ", ".join(f"{gap:+.2f}" for gap in gaps)
+            lines.append(f"- HM of {arm} minus KL's, paired by seed: {_spread(gaps)} ({shown})")
     return lines
 
 
