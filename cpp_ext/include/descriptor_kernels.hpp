@@ -9,8 +9,7 @@
 
 namespace contrastrt {
 
-constexpr std::ptrdiff_t kMostNearest = 64;  // the largest k of `nearest`
-constexpr std::ptrdiff_t kMostWidth = 48;    // the largest width of a table
+constexpr std::ptrdiff_t kMostWidth = 48;  // the largest width of a table
 
 struct Kernels {
     const char* name;
@@ -21,22 +20,22 @@ struct Kernels {
     bool (*normalise)(const float* rows, const std::int32_t* kept, std::ptrdiff_t n, std::ptrdiff_t d, float* inverse,
                       float* total);
 
-    // out (n, classes) = row i . weights[c] / |row i|, 0 for a zero row; weights (classes, d). False as above.
+    // out (n, classes) = row i . weights[c] / |row i|, 0 for a zero row; weights (classes, d); inverse and result as above.
     bool (*project)(const float* rows, std::ptrdiff_t n, std::ptrdiff_t d, const float* weights, std::ptrdiff_t classes,
-                    float* out);
+                    float* out, float* inverse);
 
     // tile (d, width) = the unit vectors of `count` rows as columns, zeros behind them. False as above.
     bool (*pack)(const float* const* rows, std::ptrdiff_t count, std::ptrdiff_t d, float* tile);
 
-    // out[q] = sum of the k largest of column q . row i * inverse[i]; 1 <= k <= n, k <= kMostNearest; `count` columns count.
+    // out[q] = sum of the k largest of column q . row i * inverse[i]; 1 <= k <= n; `count` columns count; scratch (k, width).
     void (*nearest)(const float* tile, std::ptrdiff_t count, const float* rows, const std::int32_t* kept, const float* inverse,
-                    std::ptrdiff_t n, std::ptrdiff_t d, std::ptrdiff_t k, float* out);
+                    std::ptrdiff_t n, std::ptrdiff_t d, std::ptrdiff_t k, float* scratch, float* out);
 
     // How many of n keys are at least `bound`.
     std::ptrdiff_t (*at_least)(const std::int32_t* keys, std::ptrdiff_t n, std::int32_t bound);
 };
 
-// Null where the compiler or the processor has no such instructions.
+// Null where the compiler has no such instructions; whether the processor has them is for the caller to find out.
 const Kernels* avx512_kernels();
 const Kernels* avx2_kernels();
 const Kernels* neon_kernels();

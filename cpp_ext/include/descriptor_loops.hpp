@@ -145,7 +145,7 @@ struct Loops {
         return block<1, squares>(row, weights, d, scale, count, stride, out);
     }
 
-    static bool project(const float* rows, Index n, Index d, const float* weights, Index classes, float* out) {
+    static bool project(const float* rows, Index n, Index d, const float* weights, Index classes, float* out, float* inverse) {
         bool finite = true;
         for (Index i = 0; i < n; i += 4) {
             const float* at[4];
@@ -160,6 +160,7 @@ struct Loops {
                 else
                     some<false>(now, at, weights + c * d, d, scale, count, classes, to);
             }
+            for (Index r = 0; r < count; ++r) inverse[i + r] = scale[r];
         }
         return finite;
     }
@@ -195,25 +196,32 @@ struct Loops {
     }
 
     // best[0] >= best[1] >= ...: push x in, the least falls out.
-    template <int k, int vectors>
-    static CONTRASTRT_INLINE void insert(Reg x, Reg* best) {
-        CONTRASTRT_UNROLL
-        for (int b = 0; b < k; ++b) {
-            const Reg least = V::smaller(best[b * vectors], x);
-            best[b * vectors] = V::larger(best[b * vectors], x);
-            x = least;
+    template <int vectors, int k>
+    struct Push {
+        Reg* best;
+        CONTRASTRT_INLINE void operator()(int v, Reg x) const {
+            CONTRASTRT_UNROLL
+            for (int b = 0; b < k; ++b) {
+                const Reg least = V::smaller(best[b * vectors + v], x);
+                best[b * vectors + v] = V::larger(best[b * vectors + v], x);
+                x = least;
+            }
         }
-    }
+    };
 
-    template <int vectors>
-    static CONTRASTRT_INLINE void insert_any(Index k, Reg x, float* best) {
-        if (!V::any_over(x, V::load(best + (k - 1) * width))) return;
-        for (Index b = 0; b < k; ++b) {
-            const Reg old = V::load(best + b * width);
-            V::store(best + b * width, V::larger(old, x));
-            x = V::smaller(old, x);
+    struct PushAny {
+        Index k;
+        float* best;
+        CONTRASTRT_INLINE void operator()(int v, Reg x) const {
+            float* at = best + v * lanes;
+            if (!V::any_over(x, V::load(at + (k - 1) * width))) return;
+            for (Index b = 0; b < k; ++b) {
+                const Reg old = V::load(at + b * width);
+                V::store(at + b * width, V::larger(old, x));
+                x = V::smaller(old, x);
+            }
         }
-    }
+    };
 
     // The products of V::rows rows and `vectors` columns of the tile.
     template <int vectors>
@@ -233,18 +241,10 @@ struct Loops {
         }
     }
 
-    // k = 0: as many as `any` says, held in memory.
-    template <int vectors, int k>
-    static void nearest_of(const float* tile, const float* rows, const std::int32_t* kept, const float* inverse, Index n, Index d,
-                           Index any, float* out) {
-        constexpr int held = k == 0 ? 1 : k;
-        const Reg lowest = V::all(-HUGE_VALF);
-        Reg best[held * vectors];
-        alignas(64) float more[k == 0 ? kMostNearest * width : 1];
-        CONTRASTRT_UNROLL
-        for (int b = 0; b < held * vectors; ++b) best[b] = lowest;
-        if constexpr (k == 0)
-            for (Index b = 0; b < any * width; b += lanes) V::store(more + b, lowest);
+    // Blocks of V::rows rows: take(v, x) sees every cosine of vector v in turn, row by row.
+    template <int vectors, class Take>
+    static CONTRASTRT_INLINE void cosines(const float* tile, const float* rows, const std::int32_t* kept, const float* inverse,
+                                          Index n, Index d, Take take) {
         for (Index i = 0; i < n; i += V::rows) {
             const float* at[V::rows];
             CONTRASTRT_UNROLL
@@ -256,30 +256,48 @@ struct Loops {
                 if (i + r >= n) break;
                 const Reg scale = V::all(inverse[i + r]);
                 CONTRASTRT_UNROLL
-                for (int v = 0; v < vectors; ++v) {
-                    const Reg x = V::mul(sums[r * vectors + v], scale);
-                    if constexpr (k == 0)
-                        insert_any<vectors>(any, x, more + v * lanes);
-                    else
-                        insert<k, vectors>(x, best + v);
-                }
+                for (int v = 0; v < vectors; ++v) take(v, V::mul(sums[r * vectors + v], scale));
             }
         }
+    }
+
+    // k known: the best stay in registers.
+    template <int vectors, int k>
+    static void nearest_few(const float* tile, const float* rows, const std::int32_t* kept, const float* inverse, Index n, Index d,
+                            float* out) {
+        Reg best[k * vectors];
+        CONTRASTRT_UNROLL
+        for (int b = 0; b < k * vectors; ++b) best[b] = V::all(-HUGE_VALF);
+        cosines<vectors>(tile, rows, kept, inverse, n, d, Push<vectors, k>{best});
         CONTRASTRT_UNROLL
         for (int v = 0; v < vectors; ++v) {
-            Reg sum = k == 0 ? V::load(more + (k == 0 ? v * lanes : 0)) : best[v];
-            for (Index b = 1; b < (k == 0 ? any : k); ++b)
-                sum = V::add(sum, k == 0 ? V::load(more + (k == 0 ? b * width + v * lanes : 0)) : best[b * vectors + v]);
+            Reg sum = best[v];
+            CONTRASTRT_UNROLL
+            for (int b = 1; b < k; ++b) sum = V::add(sum, best[b * vectors + v]);
             V::store(out + v * lanes, sum);
+        }
+    }
+
+    // Any k: the best stay in memory.
+    template <int vectors>
+    static void nearest_any(const float* tile, const float* rows, const std::int32_t* kept, const float* inverse, Index n, Index d,
+                            Index k, float* out) {
+        alignas(64) float best[kMostNearest * width];
+        for (Index b = 0; b < kMostNearest * width; b += lanes) V::store(best + b, V::all(-HUGE_VALF));
+        cosines<vectors>(tile, rows, kept, inverse, n, d, PushAny{k, best});
+        for (Index v = 0; v < vectors * lanes; v += lanes) {
+            Reg sum = V::load(best + v);
+            for (Index b = 1; b < k; ++b) sum = V::add(sum, V::load(best + b * width + v));
+            V::store(out + v, sum);
         }
     }
 
     template <int vectors>
     static void nearest_in(const float* tile, const float* rows, const std::int32_t* kept, const float* inverse, Index n, Index d,
                            Index k, float* out) {
-        if (k == 1) return nearest_of<vectors, 1>(tile, rows, kept, inverse, n, d, k, out);
-        if (k == 3) return nearest_of<vectors, 3>(tile, rows, kept, inverse, n, d, k, out);
-        nearest_of<vectors, 0>(tile, rows, kept, inverse, n, d, k, out);
+        if (k == 1) return nearest_few<vectors, 1>(tile, rows, kept, inverse, n, d, out);
+        if (k == 3) return nearest_few<vectors, 3>(tile, rows, kept, inverse, n, d, out);
+        nearest_any<vectors>(tile, rows, kept, inverse, n, d, k, out);
     }
 
     static void nearest(const float* tile, Index count, const float* rows, const std::int32_t* kept, const float* inverse, Index n,
