@@ -9,7 +9,8 @@
 
 namespace contrastrt {
 
-constexpr std::ptrdiff_t kMostWidth = 48;  // the largest width of a table
+constexpr std::ptrdiff_t kMostNearest = 64;  // the largest k of `nearest`
+constexpr std::ptrdiff_t kMostWidth = 48;    // the largest width of a table
 
 struct Kernels {
     const char* name;
@@ -27,9 +28,9 @@ struct Kernels {
     // tile (d, width) = the unit vectors of `count` rows as columns, zeros behind them. False as above.
     bool (*pack)(const float* const* rows, std::ptrdiff_t count, std::ptrdiff_t d, float* tile);
 
-    // out[q] = sum of the k largest of column q . row i * inverse[i]; 1 <= k <= n; `count` columns count; scratch (k, width).
+    // out[q] = sum of the k largest of column q . row i * inverse[i]; 1 <= k <= n, k <= kMostNearest; `count` columns count.
     void (*nearest)(const float* tile, std::ptrdiff_t count, const float* rows, const std::int32_t* kept, const float* inverse,
-                    std::ptrdiff_t n, std::ptrdiff_t d, std::ptrdiff_t k, float* scratch, float* out);
+                    std::ptrdiff_t n, std::ptrdiff_t d, std::ptrdiff_t k, float* out);
 
     // How many of n keys are at least `bound`.
     std::ptrdiff_t (*at_least)(const std::int32_t* keys, std::ptrdiff_t n, std::int32_t bound);

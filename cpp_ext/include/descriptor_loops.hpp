@@ -316,7 +316,7 @@ struct Loops {
         return count;
     }
 
-    static Kernels table(const char* name) { return {name, width, normalise, project, pack, nearest, at_least}; }
+    static constexpr Kernels table(const char* name) { return {name, width, normalise, project, pack, nearest, at_least}; }
 };
 
 }  // namespace contrastrt

@@ -223,7 +223,7 @@ inline void select_queries(const Kernels& kernels, const Queries& queries, const
         for (Index j = 0; j < d; ++j) means[static_cast<std::size_t>(c * d + j)] = sums.of(c)[j] / n;
     }
     const auto member_size = static_cast<std::size_t>(chunk * classes + locations);
-    std::vector<float> scratch(member_size * static_cast<std::size_t>(std::max<Index>(threads, 1)));
+    std::vector<float> scratch(member_size * static_cast<std::size_t>(team.size()));
     team.run(queries.images, [&](Index image, Index member) {
         float* relevance = scratch.data() + static_cast<std::size_t>(member) * member_size;
         float* to = margin + image * locations;
@@ -275,8 +275,8 @@ inline void image_to_class(const Kernels& kernels, const Queries& queries, const
     require_finite(finite, "support");
 
     std::fill(logits, logits + queries.images * classes, 0.0F);
-    const Index shares = groups < 4 * threads ? classes : 1;  // few images: their classes are separate tasks
-    std::vector<float> tiles(static_cast<std::size_t>(std::max<Index>(threads, 1) * kernels.width * d));
+    const Index shares = groups < 4 * team.size() ? classes : 1;  // few images: their classes are separate tasks
+    std::vector<float> tiles(static_cast<std::size_t>(team.size() * kernels.width * d));
     team.run(groups * shares, [&](Index task, Index member) {
         float* tile = tiles.data() + member * kernels.width * d;
         const float* rows[kMostWidth];

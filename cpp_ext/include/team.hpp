@@ -30,6 +30,8 @@ public:
     Team(const Team&) = delete;
     Team& operator=(const Team&) = delete;
 
+    std::ptrdiff_t size() const { return static_cast<std::ptrdiff_t>(threads_.size()) + 1; }
+
     // body(task, member) for each task; returns when all are done. It must not throw.
     template <class Body>
     void run(std::ptrdiff_t tasks, Body&& body) {
