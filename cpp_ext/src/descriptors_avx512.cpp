@@ -27,22 +27,21 @@ struct Avx512 {
     static CONTRASTRT_INLINE Reg smaller(Reg a, Reg b) { return _mm512_min_ps(a, b); }
     static CONTRASTRT_INLINE bool any_over(Reg a, Reg b) { return _mm512_cmp_ps_mask(a, b, _CMP_GT_OQ) != 0; }
 
-    static CONTRASTRT_INLINE __m128 quarter(Reg x) {
-        const __m512 halves = _mm512_add_ps(x, _mm512_shuffle_f32x4(x, x, 0x4E));
-        return _mm512_castps512_ps128(_mm512_add_ps(halves, _mm512_shuffle_f32x4(halves, halves, 0xB1)));
-    }
-    static CONTRASTRT_INLINE void sums(Reg a, Reg b, Reg c, Reg d, float* out) {
-        __m128 x = quarter(a), y = quarter(b), z = quarter(c), w = quarter(d);
-        _MM_TRANSPOSE4_PS(x, y, z, w);
-        _mm_storeu_ps(out, _mm_add_ps(_mm_add_ps(x, y), _mm_add_ps(z, w)));
-    }
-
     static CONTRASTRT_INLINE __m512 low(__m512 a, __m512 b) {
         return _mm512_castpd_ps(_mm512_unpacklo_pd(_mm512_castps_pd(a), _mm512_castps_pd(b)));
     }
     static CONTRASTRT_INLINE __m512 high(__m512 a, __m512 b) {
         return _mm512_castpd_ps(_mm512_unpackhi_pd(_mm512_castps_pd(a), _mm512_castps_pd(b)));
     }
+    // Each of a, b, c, d is summed in the same order.
+    static CONTRASTRT_INLINE void sums(Reg a, Reg b, Reg c, Reg d, float* out) {
+        const Reg ab = add(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));  // a0+a2 b0+b2 a1+a3 b1+b3, in each quarter
+        const Reg cd = add(_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d));
+        const Reg quarters = add(low(ab, cd), high(ab, cd));  // a b c d, in each quarter
+        const Reg halves = add(quarters, _mm512_shuffle_f32x4(quarters, quarters, 0x4E));
+        _mm_storeu_ps(out, _mm512_castps512_ps128(add(halves, _mm512_shuffle_f32x4(halves, halves, 0xB1))));
+    }
+
     static CONTRASTRT_INLINE void transpose(const float* const* from, std::ptrdiff_t columns, float* to, std::ptrdiff_t stride) {
         Reg p[16];  // p[4 g + m]: column 4 l + m of rows 4 g .. 4 g + 3 in quarter l
         CONTRASTRT_UNROLL
