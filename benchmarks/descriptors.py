@@ -5,7 +5,8 @@ image-to-class score of all descriptors), `line` (both in turn: half the descrip
 
 The forms: ours; `gram`, PyTorch as one would write it, with the matrix of all similarities; `linear`, PyTorch with the linear
 identity, and the similarities in chunks of the size that is fastest here. Beside them: the time in which the inputs' bytes are
-read, by the faster of torch's sum and dot on the same arrays (so from the same cache), and torch's sgemm at the same d.
+read, by the faster of torch's sum and dot, once on the same arrays (so from the same cache) and once at the speed at which memory
+is read; and torch's sgemm at the same d.
 """
 
 from __future__ import annotations
@@ -90,8 +91,9 @@ class Result:
     threads: int
     part: str
     timings: dict[str, Timing]
-    gflop: float  # of the comparisons; 0 for the score
+    gflop: float  # of all comparisons
     megabytes: float  # of both inputs
+    bandwidth: float  # of reading memory, GB/s
     sgemm_gflop: float  # of the yardstick's product
     chunk: int
     apart: float
@@ -125,6 +127,7 @@ def measure(name: str, threads: int, parts: Sequence[str], seconds: float) -> li
     columns = s.flatten(0, 2).T
     product = torch.empty(len(rows), columns.shape[1])
     gflop = 2e-9 * case.comparisons * case.d
+    bandwidth = _bandwidth() if "score" in parts else 0.0
     results = []
     for part in parts:
         calls: dict[str, Callable[[], object]] = {
@@ -134,23 +137,23 @@ def measure(name: str, threads: int, parts: Sequence[str], seconds: float) -> li
         }
         if part == "score":
             calls |= {"sum": flat.sum, "dot": lambda: torch.dot(flat, flat)}
-        else:
+        if part == "nearest":
             calls[SGEMM] = lambda: torch.mm(rows, columns, out=product)
         apart = _apart(ours[part](), peers[part](chunk)) if part != "score" else 0.0
         spent = sum(_once(call, 1) for call in calls.values())
         timings = interleaved(calls, rounds=int(np.clip(seconds / spent, 3, 40)), warm_up=1)
         if part == "score":
             timings[READ] = min(timings.pop("sum"), timings.pop("dot"), key=lambda timing: timing.median)
-        share = {"score": 0.0, "nearest": 1.0, "line": _line_share(case)}[part]
         flops = 2e-9 * product.numel() * case.d
-        results.append(Result(name, threads, part, timings, gflop * share, flat.numel() * 4e-6, flops, chunk, apart))
+        results.append(Result(name, threads, part, timings, gflop, flat.numel() * 4e-6, bandwidth, flops, chunk, apart))
     return results
 
 
-def _line_share(case: Case) -> float:
-    """Of all comparisons, those that the selection leaves."""
-    m = case.shots * case.locations
-    return half(m) / m * half(case.locations) / case.locations
+def _bandwidth() -> float:
+    """GB/s of reading 256 MB, which no cache holds."""
+    large = torch.ones(1 << 26)
+    timings = interleaved({"sum": large.sum, "dot": lambda: torch.dot(large, large)}, rounds=7, warm_up=1)
+    return large.numel() * 4e-6 / min(timing.median for timing in timings.values())
 
 
 def _bind(call: Callable[[int | None], Any], chunk: int | None) -> Callable[[], object]:
@@ -209,25 +212,31 @@ def table(results: Sequence[Result], memory: dict[str, float | None]) -> str:
         chosen = [result for result in results if result.part == part]
         if not chosen:
             continue
-        rates = part != "score"
-        beside = "ours GFLOP/s | sgemm GFLOP/s" if rates else "bytes read ms | ours / read"
+        beside = {
+            "score": " bytes read | ours / read | bytes / memory's GB/s | ours / that |",
+            "nearest": " ours GFLOP/s | sgemm GFLOP/s |",
+            "line": "",
+        }[part]
         lines += [
             f"## {part}",
             "",
-            f"| case | threads | rounds | ours | torch gram | torch linear | gram / ours | linear / ours | {beside} |",
-            "|---|---|---|---|---|---|---|---|---|---|",
+            f"| case | threads | rounds | ours | torch gram | torch linear | gram / ours | linear / ours |{beside}",
+            "|---|---|---|---|---|---|---|---|" + "---|" * beside.count("|"),
         ]
         for result in chosen:
             timings = result.timings
             ours = timings[OURS].median
-            if rates:
-                last = f"{result.rate(OURS):.0f} | {result.rate(SGEMM):.0f}"
-            else:
-                last = f"{timings[READ].median:.3f} | {ours / timings[READ].median:.2f}"
+            last = ""
+            if part == "score":
+                floor = result.megabytes / result.bandwidth
+                last = f" {_cell(timings[READ])} | {ours / timings[READ].median:.2f} |"
+                last += f" {floor:.3f} at {result.bandwidth:.1f} | {ours / floor:.2f} |"
+            elif part == "nearest":
+                last = f" {result.rate(OURS):.0f} | {result.rate(SGEMM):.0f} |"
             lines.append(
                 f"| {result.case} | {result.threads} | {timings[OURS].rounds} | "
                 + " | ".join(_cell(timings[name]) for name in (OURS, GRAM, LINEAR))
-                + f" | {timings[GRAM].median / ours:.1f} | {timings[LINEAR].median / ours:.1f} | {last} |"
+                + f" | {timings[GRAM].median / ours:.1f} | {timings[LINEAR].median / ours:.1f} |{last}"
             )
         lines.append("")
     if known := {name: value for name, value in memory.items() if value is not None}:
