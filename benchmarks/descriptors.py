@@ -242,21 +242,12 @@ def table(results: Sequence[Result], memory: dict[str, float | None]) -> str:
     if known := {name: value for name, value in memory.items() if value is not None}:
         lines += ["## Peak memory of the line beside inputs and results, 2 threads", ""]
         lines += ["| case | MB |", "|---|---|", *(f"| {name} | {value:.2f} |" for name, value in known.items()), ""]
-    chunks = ", ".join(
-        f"{result.case} {result.chunk >> 10}k" for result in results if result.part == PARTS[0] and result.threads == 1
-    )
-    apart = max((result.apart for result in results if result.part == "nearest"), default=0.0)
-    return "\n".join(
-        [
-            *lines,
-            f"Logits of `nearest` and torch's differ by {apart:.1e} of the largest at most. Chunks (similarities): {chunks}.",
-        ]
-    )
-
-
-def _cell(timing: Timing) -> str:
-    digits = 3 if timing.median < 10 else 1
-    return f"{timing.median:.{digits}f} ({timing.p10:.{digits}f} to {timing.p90:.{digits}f})"
+    chunks = {result.case: result.chunk >> 10 for result in results if result.threads == 1}
+    if chunks:
+        lines.append(f"Similarities in a chunk, 1 thread: {', '.join(f'{name} {size}k' for name, size in chunks.items())}.")
+    if apart := max((result.apart for result in results if result.part == "nearest"), default=0.0):
+        lines.append(f"Our logits of `nearest` and torch's differ by at most {apart:.1e} of the largest.")
+    return "\n".join(lines)
 
 
 def compiler() -> str:
