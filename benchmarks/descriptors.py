@@ -250,6 +250,11 @@ def table(results: Sequence[Result], memory: dict[str, float | None]) -> str:
     return "\n".join(lines)
 
 
+def _cell(timing: Timing) -> str:
+    digits = 3 if timing.median < 10 else 1
+    return f"{timing.median:.{digits}f} ({timing.p10:.{digits}f} to {timing.p90:.{digits}f})"
+
+
 def compiler() -> str:
     """What compiled the native ops, as the module's own comment section says."""
     from runtime.ops.backend import native
