@@ -9,6 +9,7 @@
 
 namespace contrastrt {
 
+constexpr std::ptrdiff_t kChunk = 64;        // the most rows of `project`
 constexpr std::ptrdiff_t kMostNearest = 64;  // the largest k of `nearest`
 constexpr std::ptrdiff_t kMostWidth = 48;    // the largest width of a table
 
@@ -21,9 +22,13 @@ struct Kernels {
     bool (*normalise)(const float* rows, const std::int32_t* kept, std::ptrdiff_t n, std::ptrdiff_t d, float* inverse,
                       float* total);
 
-    // out (n, classes) = row i . weights[c] / |row i|, 0 for a zero row; weights (classes, d); inverse and result as above.
+    // out (classes, kChunk) = weights[c] . row i / |row i|, 0 for a zero row, i < n <= kChunk, anything behind n; weights (classes,
+    // d); inverse and result as above.
     bool (*project)(const float* rows, std::ptrdiff_t n, std::ptrdiff_t d, const float* weights, std::ptrdiff_t classes,
                     float* out, float* inverse);
+
+    // Of what `project` gave: out[i] = the largest over the classes less the mean of the others; minus infinity for a zero row.
+    void (*margins)(const float* relevance, std::ptrdiff_t n, std::ptrdiff_t classes, const float* inverse, float* out);
 
     // tile (d, width) = the unit vectors of `count` rows as columns, zeros behind them. False as above.
     bool (*pack)(const float* const* rows, std::ptrdiff_t count, std::ptrdiff_t d, float* tile);

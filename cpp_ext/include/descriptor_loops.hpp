@@ -107,10 +107,9 @@ struct Loops {
         }
     }
 
-    // Four rows by `classes` weights; out is four rows of `stride` floats. With `squares` the scale is found, else it is used.
+    // Four rows by `classes` weights: four products in out[c * kChunk], and with `squares` four square norms.
     template <int classes, bool squares>
-    static CONTRASTRT_INLINE bool block(const float* const* row, const float* weights, Index d, float* scale, Index count,
-                                        Index stride, float* out) {
+    static CONTRASTRT_INLINE void block(const float* const* row, const float* weights, Index d, float* out, float* norms) {
         constexpr int groups = classes + (squares ? 1 : 0);
         Reg sums[groups * 4];
         CONTRASTRT_UNROLL
@@ -118,51 +117,64 @@ struct Loops {
         const Index whole = d - d % lanes;
         for (Index j = 0; j < whole; j += lanes) multiply<classes, squares, false>(row, weights, j, lanes, d, sums);
         if (whole < d) multiply<classes, squares, true>(row, weights, whole, d - whole, d, sums);
-        float found[4];
-        bool finite = true;
-        if constexpr (squares) {
-            Reg* s = sums + classes * 4;
-            V::sums(s[0], s[1], s[2], s[3], found);
-            finite = invert(found, scale);
-        }
         CONTRASTRT_UNROLL
-        for (int c = 0; c < classes; ++c) {
-            V::sums(sums[c * 4], sums[c * 4 + 1], sums[c * 4 + 2], sums[c * 4 + 3], found);
-            for (Index r = 0; r < count; ++r) out[r * stride + c] = found[r] * scale[r];
+        for (int c = 0; c < classes; ++c)
+            V::sums(sums[c * 4], sums[c * 4 + 1], sums[c * 4 + 2], sums[c * 4 + 3], out + c * kChunk);
+        if constexpr (squares) {
+            const Reg* of = sums + classes * 4;
+            V::sums(of[0], of[1], of[2], of[3], norms);
         }
-        return finite;
     }
 
     template <bool squares>
-    static CONTRASTRT_INLINE bool some(Index classes, const float* const* row, const float* weights, Index d, float* scale,
-                                       Index count, Index stride, float* out) {
+    static CONTRASTRT_INLINE void some(Index classes, const float* const* row, const float* weights, Index d, float* out,
+                                       float* norms) {
         if constexpr (V::weights >= 5) {
-            if (classes == 5) return block<5, squares>(row, weights, d, scale, count, stride, out);
-            if (classes == 4) return block<4, squares>(row, weights, d, scale, count, stride, out);
-            if (classes == 3) return block<3, squares>(row, weights, d, scale, count, stride, out);
+            if (classes == 5) return block<5, squares>(row, weights, d, out, norms);
+            if (classes == 4) return block<4, squares>(row, weights, d, out, norms);
+            if (classes == 3) return block<3, squares>(row, weights, d, out, norms);
         }
-        if (classes == 2) return block<2, squares>(row, weights, d, scale, count, stride, out);
-        return block<1, squares>(row, weights, d, scale, count, stride, out);
+        if (classes == 2) return block<2, squares>(row, weights, d, out, norms);
+        return block<1, squares>(row, weights, d, out, norms);
     }
 
     static bool project(const float* rows, Index n, Index d, const float* weights, Index classes, float* out, float* inverse) {
-        bool finite = true;
+        float norms[kChunk];
         for (Index i = 0; i < n; i += 4) {
             const float* at[4];
             four(rows, nullptr, i, n, d, at);
-            const Index count = n - i < 4 ? n - i : 4;
-            float scale[4];
             for (Index c = 0; c < classes; c += V::weights) {
                 const Index now = classes - c < V::weights ? classes - c : V::weights;
-                float* to = out + i * classes + c;
                 if (c == 0)
-                    finite &= some<true>(now, at, weights, d, scale, count, classes, to);
+                    some<true>(now, at, weights, d, out + i, norms + i);
                 else
-                    some<false>(now, at, weights + c * d, d, scale, count, classes, to);
+                    some<false>(now, at, weights + c * d, d, out + c * kChunk + i, norms + i);
             }
-            for (Index r = 0; r < count; ++r) inverse[i + r] = scale[r];
         }
-        return finite;
+        int overflows = 0;
+        for (Index i = 0; i < n; ++i) {
+            overflows |= norms[i] <= FLT_MAX ? 0 : 1;
+            inverse[i] = norms[i] < FLT_MIN ? 0.0F : 1.0F / sqrtf(norms[i]);
+        }
+        for (Index c = 0; c < classes; ++c)
+            for (Index i = 0; i < n; ++i) out[c * kChunk + i] *= inverse[i];
+        return overflows == 0;
+    }
+
+    static void margins(const float* relevance, Index n, Index classes, const float* inverse, float* out) {
+        float best[kChunk], sum[kChunk];
+        for (Index i = 0; i < n; ++i) best[i] = sum[i] = relevance[i];
+        for (Index c = 1; c < classes; ++c)
+            for (Index i = 0; i < n; ++i) {
+                const float r = relevance[c * kChunk + i];
+                best[i] = best[i] > r ? best[i] : r;
+                sum[i] += r;
+            }
+        const float others = classes > 1 ? static_cast<float>(classes - 1) : 1.0F;
+        for (Index i = 0; i < n; ++i) {
+            const float rest = classes > 1 ? (sum[i] - best[i]) / others : 0.0F;
+            out[i] = inverse[i] > 0.0F ? best[i] - rest : -HUGE_VALF;
+        }
     }
 
     static bool pack(const float* const* rows, Index count, Index d, float* tile) {
@@ -316,7 +328,7 @@ struct Loops {
         return count;
     }
 
-    static constexpr Kernels table(const char* name) { return {name, width, normalise, project, pack, nearest, at_least}; }
+    static constexpr Kernels table(const char* name) { return {name, width, normalise, project, margins, pack, nearest, at_least}; }
 };
 
 }  // namespace contrastrt

@@ -126,25 +126,27 @@ inline std::int32_t key(float x) {
     return bits < 0 ? bits ^ 0x7fffffff : bits;
 }
 
-// The `count` largest of n, of equals the earlier: take(i, whether it is one of them) for each i in turn.
-template <class Take>
-void top(const Kernels& kernels, const float* values, Index n, Index count, std::int32_t* keys, Take take) {
+// What is taken: keys above `least`, and the first `ties` of those that equal it.
+struct Bound {
+    std::int32_t least;
+    Index ties;
+
+    bool takes(std::int32_t key) { return key > least || (key == least && ties > 0 && ties-- > 0); }
+};
+
+// The bound that takes the `count` largest of n values, found bit by bit; keys (n) receives their keys.
+inline Bound bound(const Kernels& kernels, const float* values, Index n, Index count, std::int32_t* keys) {
     for (Index i = 0; i < n; ++i) keys[i] = key(values[i]);
-    std::int64_t least = std::numeric_limits<std::int32_t>::min();  // the count-th largest key, bit by bit
+    std::int64_t least = std::numeric_limits<std::int32_t>::min();
     for (std::int64_t step = std::int64_t{1} << 31; step > 0; step >>= 1) {
         const std::int64_t tried = least + step;
-        if (tried <= std::numeric_limits<std::int32_t>::max() &&
-            kernels.at_least(keys, n, static_cast<std::int32_t>(tried)) >= count)
-            least = tried;
+        if (tried > std::numeric_limits<std::int32_t>::max()) continue;
+        const Index found = kernels.at_least(keys, n, static_cast<std::int32_t>(tried));
+        if (found == count) return {static_cast<std::int32_t>(tried - 1), 0};
+        if (found > count) least = tried;
     }
-    const auto bound = static_cast<std::int32_t>(least);
-    Index ties = count;
-    if (bound < std::numeric_limits<std::int32_t>::max()) ties -= kernels.at_least(keys, n, bound + 1);
-    for (Index i = 0; i < n; ++i) {
-        const bool tied = keys[i] == bound;
-        take(i, keys[i] > bound || (tied && ties > 0));
-        ties -= tied ? 1 : 0;
-    }
+    const auto last = static_cast<std::int32_t>(least);  // no float has the largest key of all
+    return {last, count - kernels.at_least(keys, n, last + 1)};
 }
 
 // The contrastive score of every support descriptor, and the `count` best rows of each class in ascending order.
@@ -156,7 +158,6 @@ void top(const Kernels& kernels, const float* values, Index n, Index count, std:
 // minus infinity. score (classes, rows), index (classes, count).
 inline void select_descriptors(const Kernels& kernels, const Support& support, bool other_images, Index count, Index threads,
                                std::int32_t* index, float* score) {
-    constexpr Index chunk = 64;
     const Index rows = support.rows(), d = support.d, classes = support.classes;
     const Index own = other_images ? support.locations : 1, others = rows - own, foreign = (classes - 1) * rows;
     Team team(crew(threads, classes * rows * d));
@@ -173,11 +174,11 @@ inline void select_descriptors(const Kernels& kernels, const Support& support, b
         const float* class_sum = sums.of(c);
         float* w = weights.data() + task * d;
         std::fill(w, w + d, 0.0F);
-        float inverse[chunk];
+        float inverse[kChunk];
         if (other_images)
-            for (Index i = 0; i < support.locations; i += chunk)
+            for (Index i = 0; i < support.locations; i += kChunk)
                 kernels.normalise(support.values + (task * support.locations + i) * d, nullptr,
-                                  std::min(chunk, support.locations - i), d, inverse, w);
+                                  std::min(kChunk, support.locations - i), d, inverse, w);
         for (Index j = 0; j < d; ++j) {
             const float intra = others > 0 ? (class_sum[j] - w[j]) / static_cast<float>(others) : 0.0F;
             const float inter = foreign > 0 ? (total[static_cast<std::size_t>(j)] - class_sum[j]) / static_cast<float>(foreign) : 0.0F;
@@ -185,21 +186,25 @@ inline void select_descriptors(const Kernels& kernels, const Support& support, b
         }
     });
     const float itself = !other_images && others > 0 ? 1.0F / static_cast<float>(others) : 0.0F;
-    const Index chunks = (support.locations + chunk - 1) / chunk;
+    const Index chunks = (support.locations + kChunk - 1) / kChunk;
     team.run(classes * support.images * chunks, [&](Index task, Index) {
-        const Index image = task / chunks, begin = task % chunks * chunk, n = std::min(chunk, support.locations - begin);
+        const Index image = task / chunks, begin = task % chunks * kChunk, n = std::min(kChunk, support.locations - begin);
         float* to = score + image * support.locations + begin;
-        float inverse[chunk];
-        kernels.project(support.values + (image * support.locations + begin) * d, n, d, weights.data() + image * d, 1, to, inverse);
+        float found[kChunk], inverse[kChunk];
+        kernels.project(support.values + (image * support.locations + begin) * d, n, d, weights.data() + image * d, 1, found, inverse);
         for (Index i = 0; i < n; ++i)
-            to[i] = inverse[i] > 0.0F ? to[i] - itself : -std::numeric_limits<float>::infinity();
+            to[i] = inverse[i] > 0.0F ? found[i] - itself : -std::numeric_limits<float>::infinity();
     });
     std::vector<std::int32_t> keys(static_cast<std::size_t>(classes * rows));
     team.run(classes, [&](Index c, Index) {
+        std::int32_t* key = keys.data() + c * rows;
         std::int32_t* to = index + c * count;
-        top(kernels, score + c * rows, rows, count, keys.data() + c * rows, [&to](Index i, bool taken) {
-            if (taken) *to++ = static_cast<std::int32_t>(i);
-        });
+        Bound best = bound(kernels, score + c * rows, rows, count, key);
+        Index taken = 0;
+        for (Index i = 0; taken < count; ++i) {
+            to[taken] = static_cast<std::int32_t>(i);
+            taken += best.takes(key[i]) ? 1 : 0;
+        }
     });
 }
 
@@ -209,7 +214,6 @@ inline void select_descriptors(const Kernels& kernels, const Support& support, b
 // where there is one class; minus infinity for a zero descriptor. mask and margin (images, locations).
 inline void select_queries(const Kernels& kernels, const Queries& queries, const Support& support, const Kept& kept, Index count,
                            Index threads, bool* mask, float* margin) {
-    constexpr Index chunk = 64;
     const Index d = support.d, classes = support.classes, locations = queries.locations;
     Team team(crew(threads, queries.images * locations * d));
     std::atomic<bool> finite{true};
@@ -222,30 +226,26 @@ inline void select_queries(const Kernels& kernels, const Queries& queries, const
         const auto n = static_cast<float>(std::max<Index>(kept.count(c), 1));
         for (Index j = 0; j < d; ++j) means[static_cast<std::size_t>(c * d + j)] = sums.of(c)[j] / n;
     }
-    const auto member_size = static_cast<std::size_t>(chunk * classes + locations);
+    const auto member_size = static_cast<std::size_t>(kChunk * classes);
     std::vector<float> scratch(member_size * static_cast<std::size_t>(team.size()));
+    std::vector<std::int32_t> all_keys(static_cast<std::size_t>(locations * team.size()));
     team.run(queries.images, [&](Index image, Index member) {
         float* relevance = scratch.data() + static_cast<std::size_t>(member) * member_size;
         float* to = margin + image * locations;
-        float inverses[chunk];
-        for (Index begin = 0; begin < locations; begin += chunk) {
-            const Index n = std::min(chunk, locations - begin);
+        float inverses[kChunk];
+        for (Index begin = 0; begin < locations; begin += kChunk) {
+            const Index n = std::min(kChunk, locations - begin);
             if (!kernels.project(queries.values + (image * locations + begin) * d, n, d, means.data(), classes, relevance, inverses))
                 finite = false;
-            for (Index i = 0; i < n; ++i) {
-                const float* r = relevance + i * classes;
-                float best = r[0], sum = r[0];
-                for (Index c = 1; c < classes; ++c) {
-                    best = std::max(best, r[c]);
-                    sum += r[c];
-                }
-                const float others = classes > 1 ? (sum - best) / static_cast<float>(classes - 1) : 0.0F;
-                to[begin + i] = inverses[i] > 0.0F ? best - others : -std::numeric_limits<float>::infinity();
-            }
+            kernels.margins(relevance, n, classes, inverses, to + begin);
         }
-        auto* keys = reinterpret_cast<std::int32_t*>(relevance + chunk * classes);
+        std::int32_t* keys = all_keys.data() + member * locations;
         bool* taken = mask + image * locations;
-        top(kernels, to, locations, count, keys, [taken](Index i, bool is) { taken[i] = is; });
+        Bound best = bound(kernels, to, locations, count, keys);
+        if (best.ties == 0)
+            for (Index i = 0; i < locations; ++i) taken[i] = keys[i] > best.least;
+        else
+            for (Index i = 0; i < locations; ++i) taken[i] = best.takes(keys[i]);
     });
     require_finite(finite, "query");
 }
@@ -254,7 +254,7 @@ inline void select_queries(const Kernels& kernels, const Queries& queries, const
 // class; of all of them where a class has fewer. Descriptors that are masked or not kept are not read.
 inline void image_to_class(const Kernels& kernels, const Queries& queries, const bool* mask, const Support& support,
                            const Kept& kept, Index k, Index threads, float* logits) {
-    constexpr Index chunk = 64, enough = 192;  // descriptors of one task, so that its last tile counts for little
+    constexpr Index enough = 192;  // descriptors of one task, so that its last tile counts for little
     const Index d = support.d, classes = support.classes, locations = queries.locations;
     const Index together = (enough + locations - 1) / locations, groups = (queries.images + together - 1) / together;
     Team team(crew(threads, queries.images * locations * classes * kept.most * d / 16));
@@ -262,10 +262,10 @@ inline void image_to_class(const Kernels& kernels, const Queries& queries, const
     std::vector<Index> counts(static_cast<std::size_t>(classes));
     for (Index c = 0; c < classes; ++c) counts[static_cast<std::size_t>(c)] = kept.count(c);
     std::vector<float> inverse(static_cast<std::size_t>(classes * kept.most));
-    const Index chunks = (kept.most + chunk - 1) / chunk;
+    const Index chunks = (kept.most + kChunk - 1) / kChunk;
     team.run(classes * chunks, [&](Index task, Index) {
-        const Index c = task / chunks, begin = task % chunks * chunk;
-        const Index n = std::min(chunk, counts[static_cast<std::size_t>(c)] - begin);
+        const Index c = task / chunks, begin = task % chunks * kChunk;
+        const Index n = std::min(kChunk, counts[static_cast<std::size_t>(c)] - begin);
         if (n <= 0) return;
         const std::int32_t* index = kept.of(c);
         const float* rows = support.of(c) + (index ? 0 : begin * d);
