@@ -73,7 +73,7 @@ inline const Kernels& kernels(const std::string& name) {
 }
 
 // Starting a thread takes as long as some 2^20 steps of arithmetic.
-inline Index crew(Index threads, Index steps) { return std::max<Index>(1, std::min(threads, steps >> 20)); }
+inline Index crew(Index threads, Index steps) { return std::clamp<Index>(std::min(threads, steps >> 20), 1, 256); }
 
 inline void require_finite(const std::atomic<bool>& finite, const char* what) {
     if (!finite)

@@ -5,6 +5,7 @@
 #include <condition_variable>
 #include <cstddef>
 #include <mutex>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -15,7 +16,10 @@ class Team {
 public:
     explicit Team(std::ptrdiff_t size) {
         threads_.reserve(static_cast<std::size_t>(size - 1));
-        for (std::ptrdiff_t member = 1; member < size; ++member) threads_.emplace_back([this, member] { serve(member); });
+        try {
+            for (std::ptrdiff_t member = 1; member < size; ++member) threads_.emplace_back([this, member] { serve(member); });
+        } catch (const std::system_error&) {  // the system has no more threads: those there are do the work
+        }
     }
 
     ~Team() {

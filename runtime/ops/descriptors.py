@@ -23,9 +23,9 @@ _LARGEST, _LEAST = float(np.finfo(np.float32).max), float(np.finfo(np.float32).t
 
 
 class Selection(NamedTuple):
-    """What `select_descriptors` kept: (classes, n) rows in ascending order, -1 behind the last; (classes, images * locations)."""
+    """What `select_descriptors` kept: (classes, n) in ascending order, -1 behind the last; (classes, images * locations)."""
 
-    index: NDArray[np.int32]
+    rows: NDArray[np.int32]
     score: NDArray[np.float32]
 
 
@@ -242,7 +242,7 @@ def _reach(found: Selection, threshold: float | str) -> Selection:
             raise ValueError('a threshold of nan was given; expected a number or "mean"')
         bound = np.full((len(score), 1), threshold)
     keep = (score >= bound) & np.isfinite(score)
-    np.put_along_axis(keep, found.index.astype(np.int64), True, axis=1)
+    np.put_along_axis(keep, found.rows.astype(np.int64), True, axis=1)
     counts = keep.sum(1)
     index = np.full((len(score), counts.max()), -1, np.int32)
     for c, n in enumerate(counts):
@@ -308,9 +308,13 @@ def _check_index(index: NDArray[np.int32] | None, support: NDArray[np.float32]) 
         return None
     classes, rows = len(support), support.shape[1] * support.shape[2]
     if index.ndim != 2 or index.dtype != np.int32 or len(index) != classes or index.shape[1] < 1:
-        raise ValueError(f"an index of shape {index.shape} and type {index.dtype} was given; expected int32 ({classes}, n), n >= 1")
+        raise ValueError(
+            f"an index of shape {index.shape} and type {index.dtype} was given; expected int32 ({classes}, n), n >= 1"
+        )
     if index.min() < -1 or index.max() >= rows:
-        raise ValueError(f"an index from {index.min()} to {index.max()} was given; expected rows from 0 to {rows - 1}, or -1 behind them")
+        raise ValueError(
+            f"an index from {index.min()} to {index.max()} was given; expected rows from 0 to {rows - 1}, or -1 behind them"
+        )
     if ((index[:, :-1] < 0) & (index[:, 1:] >= 0)).any():
         raise ValueError("an index with -1 before a row was given; expected -1 only behind a class's rows")
     return np.ascontiguousarray(index)

@@ -210,7 +210,7 @@ def test_a_threshold_keeps_what_reaches_it_and_each_class_its_best() -> None:
 @pytest.mark.parametrize(("fraction", "kept"), [(0.1, 3), (0.5, 15), (0.51, 16), (1e-9, 1), (1.0, 30)])
 def test_a_fraction_keeps_its_share_rounded_up(fraction: float, kept: int) -> None:
     support, query = draw((2, 1, 30, 4, 1, 30), 1)
-    assert ops.select_descriptors(support, fraction).index.shape == (2, kept)
+    assert ops.select_descriptors(support, fraction).rows.shape == (2, kept)
     assert ops.select_queries(query, support, fraction=fraction).mask.sum() == kept
 
 
@@ -233,6 +233,38 @@ def test_equal_descriptors_tie_and_the_lower_is_kept() -> None:
     index, score = ops.select_descriptors(doubled, 0.05)
     np.testing.assert_array_equal(score[:, :10], score[:, 10:])
     np.testing.assert_array_equal(index[:, 0], score.argmax(1))  # the first of equals
+
+
+def test_identical_classes_have_equal_logits_and_what_keeps_nothing_scores_nothing() -> None:
+    support, query = draw((1, 2, 15, 12, 3, 20), 1)
+    same = np.repeat(support, 4, axis=0)
+    logits = ops.image_to_class(query, same, ops.select_descriptors(same, 0.3).rows)
+    np.testing.assert_array_equal(logits, np.repeat(logits[:, :1], 4, axis=1))
+    index, mask = np.array([[-1, -1], [2, -1]], np.int32), np.ones((3, 20), bool)
+    mask[1] = False
+    for found in (ops.image_to_class(query, same[:2], index, mask), ops.image_to_class_numpy(query, same[:2], index, mask, 3)):
+        assert (found != 0).tolist() == [[False, True], [False, False], [False, True]]
+    assert np.isfinite(ops.select_queries(query, same[:2], index).margin).all()
+
+
+def test_selection_finds_what_a_class_has_for_itself_among_clutter_that_all_share() -> None:
+    """Synthetic: 30 % of an image are its class's, the rest are three of twelve clutter vectors; five shots, their clutter differs."""
+    generator = np.random.default_rng(0)
+    classes, shots, queries, locations, d, own = 5, 5, 100, 64, 64, 19
+    things, clutter = generator.standard_normal((classes, d)), generator.standard_normal((12, d))
+
+    def images(label: np.ndarray) -> np.ndarray:
+        found = clutter[generator.choice(12, (len(label), 3)).repeat(22, axis=1)[:, :locations]]  # (n, locations, d)
+        found[:, :own] = things[label][:, None]
+        return (found + generator.standard_normal(found.shape) * 1.5).astype(np.float32)
+
+    label = np.arange(queries) % classes
+    support, query = images(np.arange(classes).repeat(shots)).reshape(classes, shots, locations, d), images(label)
+    index = ops.select_descriptors(support, 0.25, other_images=True).rows
+    assert (index % locations < own).mean() > 0.9
+    mask = ops.select_queries(query, support, index, 0.25).mask
+    assert mask[:, :own].sum() > 0.9 * mask.sum()
+    assert (ops.image_to_class(query, support, index, mask).argmax(1) == label).mean() > 0.95
 
 
 @needs_native
@@ -272,8 +304,8 @@ def test_views_and_read_only_arrays_give_what_their_copies_give_and_stay_as_they
     copies = tuple(view.copy() for view in views)
     for array in copies:
         array.setflags(write=False)
-    index, mask = ops.select_descriptors(views[0]).index, ops.select_queries(views[1], views[0]).mask
-    np.testing.assert_array_equal(index, ops.select_descriptors(copies[0]).index)
+    index, mask = ops.select_descriptors(views[0]).rows, ops.select_queries(views[1], views[0]).mask
+    np.testing.assert_array_equal(index, ops.select_descriptors(copies[0]).rows)
     found = ops.image_to_class(views[1], views[0], index[:, ::-1], mask)
     np.testing.assert_allclose(found, ops.image_to_class(copies[1], copies[0], index, mask), atol=1e-5)
     np.testing.assert_array_equal(views[0], copies[0])
