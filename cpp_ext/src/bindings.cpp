@@ -3,6 +3,7 @@
 
 PYBIND11_MODULE(_ops, m, pybind11::mod_gil_not_used()) {
     m.doc() = "Native ops; each has a NumPy twin in the runtime's ops.";
-    m.attr("INTERFACE") = 1;
+    m.attr("INTERFACE") = 2;
+    bind_descriptors(m);
     bind_resize(m);
 }
