@@ -14,10 +14,12 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import multiprocessing
 import re
 import sys
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -174,10 +176,8 @@ def _apart(ours: NDArray[np.float32], theirs: Tensor) -> float:
 
 def extra_memory(name: str, threads: int) -> float | None:
     """MB that the whole line takes at its peak beside inputs and results, in a process that has not run it; Linux only."""
-    import multiprocessing
-
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(_peak, (name, threads))
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(_peak, name, threads).result()
 
 
 def _peak(name: str, threads: int) -> float | None:
