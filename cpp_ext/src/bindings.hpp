@@ -4,3 +4,4 @@
 #include <pybind11/pybind11.h>
 
 void bind_resize(pybind11::module_& m);
+void bind_hamming(pybind11::module_& m);
