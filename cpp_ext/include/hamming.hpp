@@ -104,6 +104,7 @@ inline std::size_t tile_codes(std::size_t words) { return std::max(kStep, kTileB
 // Shows codes [begin, end) to the collectors of n queries.
 inline void scan(const Kernel& kernel, const Codes& codes, std::size_t begin, std::size_t end, const std::uint64_t* queries,
                  std::size_t n, Collector* found, Tile& tile) {
+    if (n == 1 && kernel.stream && kernel.stream(codes.row(begin), codes.width, end - begin, queries, *found, begin)) return;
     const std::size_t words = words_of(codes.width), codes_at_once = tile_codes(words);
     for (std::size_t i = begin; i < end; i += codes_at_once) {
         const std::size_t count = std::min(codes_at_once, end - i);

@@ -128,7 +128,7 @@ CONTRASTRT_TARGET inline std::uint64_t read_avx2(const std::uint64_t* words, std
     return sum;
 }
 
-constexpr Kernel kAvx2{"avx2", transpose_avx2, scan_avx2, read_avx2};
+constexpr Kernel kAvx2{"avx2", transpose_avx2, scan_avx2, nullptr, read_avx2};
 
 inline bool runs_avx2() { return __builtin_cpu_supports("avx2"); }
 

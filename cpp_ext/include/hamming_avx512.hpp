@@ -89,6 +89,22 @@ CONTRASTRT_TARGET inline void transpose_avx512(const std::uint8_t* rows, std::si
     if (whole < n) transpose_any_avx512(rows + whole * width, width, n - whole, tile + whole * words_of(width));
 }
 
+// Hands the collector what is nearer than its limit among four registers of distances, 32 codes from row `row` on.
+CONTRASTRT_TARGET inline void offer_avx512(const __m512i d[4], std::size_t n, std::uint64_t row, Collector& found, __m512i& limit) {
+    const __m512i nearest = _mm512_min_epu64(_mm512_min_epu64(d[0], d[1]), _mm512_min_epu64(d[2], d[3]));
+    if (__builtin_expect(_mm512_cmplt_epu64_mask(nearest, limit) == 0, 1)) return;
+    std::uint64_t mask = 0;
+    alignas(64) std::uint64_t distances[kStep];
+    for (std::size_t g = 0; g < 4; ++g) {
+        mask |= static_cast<std::uint64_t>(_mm512_cmplt_epu64_mask(d[g], limit)) << (g * kGroup);
+        _mm512_store_si512(distances + g * kGroup, d[g]);
+    }
+    mask &= valid(n);
+    if (mask == 0) return;
+    found.take(mask, distances, row);
+    limit = _mm512_set1_epi64(found.limit());
+}
+
 // W is the number of words where it is known when compiling, so that the query stays in registers; else 0.
 template <std::size_t W>
 CONTRASTRT_TARGET void scan_words_avx512(const std::uint64_t* tile, std::size_t n, std::size_t any, const std::uint64_t* query,
@@ -108,18 +124,7 @@ CONTRASTRT_TARGET void scan_words_avx512(const std::uint64_t* tile, std::size_t 
                 d[g] = _mm512_add_epi64(d[g], _mm512_popcnt_epi64(differ));
             }
         }
-        const __m512i nearest = _mm512_min_epu64(_mm512_min_epu64(d[0], d[1]), _mm512_min_epu64(d[2], d[3]));
-        if (__builtin_expect(_mm512_cmplt_epu64_mask(nearest, limit) == 0, 1)) continue;
-        std::uint64_t mask = 0;
-        alignas(64) std::uint64_t distances[kStep];
-        for (std::size_t g = 0; g < 4; ++g) {
-            mask |= static_cast<std::uint64_t>(_mm512_cmplt_epu64_mask(d[g], limit)) << (g * kGroup);
-            _mm512_store_si512(distances + g * kGroup, d[g]);
-        }
-        if (mask &= valid(n - i)) {
-            found.take(mask, distances, first_row + i);
-            limit = _mm512_set1_epi64(found.limit());
-        }
+        offer_avx512(d, n - i, first_row + i, found, limit);
     }
 }
 
@@ -131,6 +136,75 @@ inline void scan_avx512(const std::uint64_t* tile, std::size_t n, std::size_t wo
         case 4: return scan_words_avx512<4>(tile, n, words, query, found, first_row);
         case 8: return scan_words_avx512<8>(tile, n, words, query, found, first_row);
         default: return scan_words_avx512<0>(tile, n, words, query, found, first_row);
+    }
+}
+
+// Sums of pairs of lanes, those of a and b in turn.
+CONTRASTRT_TARGET inline __m512i add_pairs_avx512(__m512i a, __m512i b) {
+    return _mm512_add_epi64(_mm512_unpacklo_epi64(a, b), _mm512_unpackhi_epi64(a, b));
+}
+
+// Sums of pairs of 128-bit blocks, those of a before those of b.
+CONTRASTRT_TARGET inline __m512i add_blocks_avx512(__m512i a, __m512i b) {
+    return _mm512_add_epi64(_mm512_shuffle_i64x2(a, b, 0x88), _mm512_shuffle_i64x2(a, b, 0xDD));
+}
+
+// The distances of eight rows of W bytes, W one of 8, 16, 32 and 64; `asked` is the query, repeated to fill a register.
+template <std::size_t W>
+CONTRASTRT_TARGET inline __m512i eight_rows_avx512(const std::uint8_t* rows, __m512i asked) {
+    __m512i counts[W / 8];
+    for (std::size_t i = 0; i < W / 8; ++i)
+        counts[i] = _mm512_popcnt_epi64(_mm512_xor_si512(asked, _mm512_loadu_si512(rows + 64 * i)));
+    if constexpr (W == 8) {
+        return counts[0];
+    } else if constexpr (W == 16) {
+        const __m512i order = _mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7);
+        return _mm512_permutexvar_epi64(order, add_pairs_avx512(counts[0], counts[1]));
+    } else if constexpr (W == 32) {
+        const __m512i order = _mm512_setr_epi64(0, 2, 1, 3, 4, 6, 5, 7);
+        const __m512i low = add_pairs_avx512(counts[0], counts[1]), high = add_pairs_avx512(counts[2], counts[3]);
+        return _mm512_permutexvar_epi64(order, add_blocks_avx512(low, high));
+    } else {
+        __m512i pairs[4];
+        for (std::size_t i = 0; i < 4; ++i) pairs[i] = add_pairs_avx512(counts[2 * i], counts[2 * i + 1]);
+        return add_blocks_avx512(add_blocks_avx512(pairs[0], pairs[1]), add_blocks_avx512(pairs[2], pairs[3]));
+    }
+}
+
+template <std::size_t W>
+CONTRASTRT_TARGET inline void stream_rows_avx512(const std::uint8_t* rows, std::size_t n, const std::uint64_t* query,
+                                                 Collector& found, std::uint64_t first_row) {
+    alignas(64) std::uint64_t repeated[8];
+    for (std::size_t w = 0; w < 8; ++w) repeated[w] = query[w % (W / 8)];
+    const __m512i asked = _mm512_load_si512(repeated);
+    __m512i limit = _mm512_set1_epi64(found.limit());
+    std::size_t i = 0;
+    for (; i + kStep <= n; i += kStep) {
+        __m512i d[4];
+        for (std::size_t g = 0; g < 4; ++g) {
+            const std::uint8_t* from = rows + (i + g * kGroup) * W;
+            for (std::size_t line = 0; line < 8 * W; line += 64)
+                _mm_prefetch(reinterpret_cast<const char*>(from) + kAhead + line, _MM_HINT_T0);
+            d[g] = eight_rows_avx512<W>(from, asked);
+        }
+        offer_avx512(d, kStep, first_row + i, found, limit);
+    }
+    if (i == n) return;
+    alignas(64) std::uint8_t last[kStep * W] = {};
+    std::memcpy(last, rows + i * W, (n - i) * W);
+    __m512i d[4];
+    for (std::size_t g = 0; g < 4; ++g) d[g] = eight_rows_avx512<W>(last + g * kGroup * W, asked);
+    offer_avx512(d, n - i, first_row + i, found, limit);
+}
+
+inline bool stream_avx512(const std::uint8_t* rows, std::size_t width, std::size_t n, const std::uint64_t* query,
+                          Collector& found, std::uint64_t first_row) {
+    switch (width) {
+        case 8: stream_rows_avx512<8>(rows, n, query, found, first_row); return true;
+        case 16: stream_rows_avx512<16>(rows, n, query, found, first_row); return true;
+        case 32: stream_rows_avx512<32>(rows, n, query, found, first_row); return true;
+        case 64: stream_rows_avx512<64>(rows, n, query, found, first_row); return true;
+        default: return false;
     }
 }
 
@@ -150,7 +224,7 @@ CONTRASTRT_TARGET inline std::uint64_t read_avx512(const std::uint64_t* words, s
     return sum;
 }
 
-constexpr Kernel kAvx512{"avx512", transpose_avx512, scan_avx512, read_avx512};
+constexpr Kernel kAvx512{"avx512", transpose_avx512, scan_avx512, stream_avx512, read_avx512};
 
 inline bool runs_avx512() {
     return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&

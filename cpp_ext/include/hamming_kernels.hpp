@@ -25,6 +25,9 @@ struct Kernel {
     // Shows the collector every one of n codes that is nearer than its limit.
     void (*scan)(const std::uint64_t* tile, std::size_t n, std::size_t words, const std::uint64_t* query, Collector& found,
                  std::uint64_t first_row);
+    // The same for one query straight from rows, without a tile; false where it has no way for this width. May be null.
+    bool (*stream)(const std::uint8_t* rows, std::size_t width, std::size_t n, const std::uint64_t* query, Collector& found,
+                   std::uint64_t first_row);
     // The exclusive or of all words: what reading costs without any work. n is in words.
     std::uint64_t (*read)(const std::uint64_t* words, std::size_t n);
 };
@@ -101,6 +104,6 @@ inline std::uint64_t read_portable(const std::uint64_t* words, std::size_t n) {
     return sum;
 }
 
-constexpr Kernel kPortable{"portable", transpose_portable, scan_portable, read_portable};
+constexpr Kernel kPortable{"portable", transpose_portable, scan_portable, nullptr, read_portable};
 
 }  // namespace contrastrt::hamming

@@ -54,7 +54,7 @@ inline void scan_neon(const std::uint64_t* tile, std::size_t n, std::size_t word
     }
 }
 
-constexpr Kernel kNeon{"neon", transpose_neon, scan_neon, read_portable};
+constexpr Kernel kNeon{"neon", transpose_neon, scan_neon, nullptr, read_portable};
 
 }  // namespace contrastrt::hamming
 
