@@ -1,10 +1,11 @@
 """Each native op twice: a NumPy twin here, and C++ where it is built; `backend()` tells which one answers."""
 
 from .backend import backend
-from .hamming import hamming_kernels, hamming_range, hamming_range_numpy, hamming_topk, hamming_topk_numpy
+from .hamming import MOST_BYTES, hamming_kernels, hamming_range, hamming_range_numpy, hamming_topk, hamming_topk_numpy
 from .resizing import Window, resize, resize_numpy
 
 __all__ = [
+    "MOST_BYTES",
     "Window",
     "backend",
     "hamming_kernels",
