@@ -1,10 +1,13 @@
 // Python's view of the Hamming search: check, release the GIL.
 #include "hamming.hpp"
+#include "hamming_tables.hpp"
 
 #include <pybind11/numpy.h>
 #include <pybind11/stl.h>
 
 #include <algorithm>
+#include <limits>
+#include <memory>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -134,6 +137,73 @@ std::uint64_t hamming_read(const Rows& rows, py::ssize_t threads, const std::opt
     return hamming::read(chosen, codes.rows, codes.n * codes.width, workers);
 }
 
+std::unique_ptr<hamming::Tables> make_tables(const Rows& rows, py::ssize_t substrings, py::ssize_t threads) {
+    const hamming::Codes codes = codes_of(rows);
+    if (substrings < 0) throw std::invalid_argument("substrings must be 1 or more, or 0 for the usual number");
+    const std::size_t workers = checked_threads(threads);
+    py::gil_scoped_release released;
+    return std::make_unique<hamming::Tables>(codes, static_cast<std::size_t>(substrings), workers);
+}
+
+void check_tables(const hamming::Tables& tables, const hamming::Codes& codes) {
+    if (tables.n() != codes.n || tables.width() != codes.width)
+        throw std::invalid_argument("codes must be those that the tables were made from");
+}
+
+std::tuple<Distances, Places, std::size_t> tables_topk(const hamming::Tables& tables, const Rows& rows, const Rows& query_rows,
+                                                       py::ssize_t k, double budget, py::ssize_t threads) {
+    const hamming::Codes codes = codes_of(rows), queries = codes_of(query_rows);
+    check_widths(codes, queries);
+    check_tables(tables, codes);
+    const std::size_t most = checked_k(k, codes.n), workers = checked_threads(threads);
+    const hamming::Asked asked{most, static_cast<std::uint32_t>(codes.width * 8) + 1};
+    std::size_t scanned = 0;
+    std::vector<std::vector<hamming::Hit>> found;
+    {
+        py::gil_scoped_release released;
+        found = hamming::search(hamming::kernels().front(), tables, codes, queries, asked, workers, budget, scanned);
+    }
+    auto [distances, places] = rectangular(found, most);
+    return {std::move(distances), std::move(places), scanned};
+}
+
+std::tuple<Places, Distances, Places, std::size_t> tables_range(const hamming::Tables& tables, const Rows& rows,
+                                                                const Rows& query_rows, py::ssize_t radius, double budget,
+                                                                py::ssize_t threads) {
+    const hamming::Codes codes = codes_of(rows), queries = codes_of(query_rows);
+    check_widths(codes, queries);
+    check_tables(tables, codes);
+    const hamming::Asked asked{hamming::kUnbounded, bound_of(radius, codes)};
+    const std::size_t workers = checked_threads(threads);
+    std::size_t scanned = 0;
+    std::vector<std::vector<hamming::Hit>> found;
+    {
+        py::gil_scoped_release released;
+        found = hamming::search(hamming::kernels().front(), tables, codes, queries, asked, workers, budget, scanned);
+    }
+    auto [offsets, distances, places] = ragged(found);
+    return {std::move(offsets), std::move(distances), std::move(places), scanned};
+}
+
+// What each query costs in nanoseconds, about; infinity where it is more than the budget.
+py::array_t<double> tables_costs(const hamming::Tables& tables, const Rows& query_rows, py::ssize_t k, double budget) {
+    const hamming::Codes queries = codes_of(query_rows);
+    if (queries.width != tables.width()) throw std::invalid_argument("queries must have the number of bytes of the tables' codes");
+    const std::size_t most = checked_k(k, tables.n());
+    py::array_t<double> costs(static_cast<py::ssize_t>(queries.n));
+    double* cost = costs.mutable_data();
+    {
+        py::gil_scoped_release released;
+        std::vector<std::uint64_t> query(hamming::words_of(queries.width));
+        for (std::size_t i = 0; i < queries.n; ++i) {
+            hamming::to_words(queries.row(i), queries.width, query.data());
+            hamming::Collector found(most, static_cast<std::uint32_t>(queries.width * 8) + 1, hamming::Order::any);
+            if (!tables.search(query.data(), found, budget, cost[i])) cost[i] = std::numeric_limits<double>::infinity();
+        }
+    }
+    return costs;
+}
+
 }  // namespace
 
 void bind_hamming(py::module_& m) {
@@ -143,4 +213,13 @@ void bind_hamming(py::module_& m) {
     m.def("hamming_range", &hamming_range, py::arg("codes").noconvert(), py::arg("queries").noconvert(), py::arg("radius"),
           py::arg("threads"), py::arg("kernel"));
     m.def("hamming_read", &hamming_read, py::arg("codes").noconvert(), py::arg("threads"), py::arg("kernel"));
+    py::class_<hamming::Tables>(m, "HammingTables")
+        .def(py::init(&make_tables), py::arg("codes").noconvert(), py::arg("substrings"), py::arg("threads"))
+        .def_property_readonly("substrings", &hamming::Tables::substrings)
+        .def_property_readonly("bytes", &hamming::Tables::bytes)
+        .def("topk", &tables_topk, py::arg("codes").noconvert(), py::arg("queries").noconvert(), py::arg("k"), py::arg("budget"),
+             py::arg("threads"))
+        .def("range", &tables_range, py::arg("codes").noconvert(), py::arg("queries").noconvert(), py::arg("radius"),
+             py::arg("budget"), py::arg("threads"))
+        .def("costs", &tables_costs, py::arg("queries").noconvert(), py::arg("k"), py::arg("budget"));
 }
