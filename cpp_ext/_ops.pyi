@@ -2,6 +2,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 INTERFACE: int
+COMPILER: str
 
 def resize(
     image: NDArray[np.uint8],

@@ -122,12 +122,12 @@ class HammingIndex:
             self._now = Content(self._room, self._id_room)
             return len(kept) - len(self._room)
 
-    def reconstruct(self, id: int) -> Codes:
+    def reconstruct(self, code_id: int) -> Codes:
         """The code (bits / 8,) under an id; KeyError where there is none."""
-        wanted = _ids([id], 1)
+        wanted = _ids([code_id], 1)
         places, there = _find(now := self._now, wanted)
         if not there[0]:
-            raise KeyError(f"there is no code with id {id} among the {len(now.codes)} in the index")
+            raise KeyError(f"there is no code with id {code_id} among the {len(now.codes)} in the index")
         return now.codes[places[0]].copy()
 
     def search(self, queries: ArrayLike, k: int) -> Hits:
@@ -154,6 +154,9 @@ class HammingIndex:
             k: how many to keep of each row; None keeps all.
         """
         asked = np.asarray(queries)
+        if asked.dtype.kind == "f":
+            with np.errstate(over="ignore"):  # what becomes infinite is refused
+                asked = asked.astype(np.float32)
         if asked.ndim != 2 or asked.shape[1] != self.bits or asked.dtype.kind != "f" or not np.isfinite(asked).all():
             raise ValueError(
                 f"queries of shape {asked.shape} and type {asked.dtype} were given; expected finite floats (q, {self.bits})"
@@ -167,7 +170,7 @@ class HammingIndex:
         if not there.all():
             raise KeyError(f"there is no code with id {int(chosen.ravel()[~there][0])} among the {len(now.codes)} in the index")
         found = Ranking(np.empty((len(asked), keep), np.float32), np.empty((len(asked), keep), np.int64))
-        for place, query in enumerate(asked.astype(np.float32)):
+        for place, query in enumerate(asked):
             codes = now.codes[places.reshape(chosen.shape)[place]]  # (c, bits / 8)
             signed = np.where(np.unpackbits(codes, axis=1, bitorder="little"), query, -query)  # (c, bits)
             scores = signed.sum(axis=1)  # not a matrix product, whose last bit may hang on the number of rows
@@ -218,7 +221,7 @@ class HammingIndex:
         """From ids and bit strings, as a SELECT returns them."""
         pairs = list(rows)
         codes = index_exchange.from_bit_text([text for _, text in pairs])
-        return cls._of(Content(codes, np.array([id for id, _ in pairs], np.int64)))
+        return cls._of(Content(codes, np.array([code_id for code_id, _ in pairs])))
 
     def to_milvus(self, id_field: str = "id", vector_field: str = "vector") -> Iterator[dict[str, Any]]:
         """Rows for MilvusClient.insert into a BINARY_VECTOR field."""
@@ -238,7 +241,7 @@ class HammingIndex:
     def _codes(self, name: str, given: ArrayLike) -> Codes:
         rows = np.asarray(given)
         width = self.bits // 8
-        if rows.ndim == 2 and rows.shape[1] == self.bits and self.bits != width:
+        if rows.ndim == 2 and rows.shape[1] == self.bits:
             raise ValueError(
                 f"{name} of {self.bits} columns were given, one for each bit; expected packed uint8 (n, {width}): "
                 f"np.packbits({name}, axis=1, bitorder='little')"

@@ -79,7 +79,9 @@ def to_bit_text(codes: NDArray[np.uint8]) -> list[str]:
 def from_bit_text(texts: Iterable[str]) -> NDArray[np.uint8]:
     """The inverse; all texts must have the same number of bits, a multiple of 8."""
     rows = list(texts)
-    bits = len(rows[0]) if rows else 8
+    if not rows:
+        raise ValueError("no rows were given, which leaves the number of bits open; make an empty HammingIndex(bits)")
+    bits = len(rows[0])
     for place, text in enumerate(rows):
         if len(text) != bits or bits % 8 or not bits or set(text) - {"0", "1"}:
             raise ValueError(
@@ -97,7 +99,8 @@ def to_milvus(content: Content, id_field: str, vector_field: str) -> Iterator[di
 
 def from_milvus(rows: Iterable[Mapping[str, Any]], id_field: str, vector_field: str) -> Content:
     """Rows as MilvusClient.query returns them: the vector as bytes, or as a list that holds them."""
-    ids, vectors = [], []
+    ids: list[Any] = []
+    vectors: list[bytes] = []
     for place, row in enumerate(rows):
         if id_field not in row or vector_field not in row:
             raise ValueError(f"row {place} has the fields {', '.join(row) or 'none'}; expected {id_field} and {vector_field}")
@@ -107,5 +110,6 @@ def from_milvus(rows: Iterable[Mapping[str, Any]], id_field: str, vector_field: 
             raise ValueError(f"the vector of row {place} is {vector!r:.40}; expected as many bytes as in the first row")
         ids.append(row[id_field])
         vectors.append(bytes(vector))
-    width = len(vectors[0]) if vectors else 1
-    return Content(np.frombuffer(b"".join(vectors), np.uint8).reshape(len(vectors), width), np.array(ids, np.int64))
+    if not vectors:
+        raise ValueError("no rows were given, which leaves the number of bits open; make an empty HammingIndex(bits)")
+    return Content(np.frombuffer(b"".join(vectors), np.uint8).reshape(len(vectors), -1), np.array(ids))

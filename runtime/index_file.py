@@ -34,7 +34,7 @@ class Header(NamedTuple):
     """Where things lie in the file."""
 
     width: int
-    count: int
+    codes: int
     ids_at: int  # 0 where ids are the row numbers
     size: int
     digest: bytes
@@ -73,11 +73,11 @@ def read(path: Path, *, mmap: bool) -> Content:
         header = _parse(path, file)
         if not mmap:
             verify(path)
-        codes = _array(path, file, np.uint8, _CODES_AT, header.count * header.width, mmap=mmap)
-        ids = _array(path, file, np.dtype("<i8"), header.ids_at, header.count, mmap=mmap) if header.ids_at else None
-    if ids is not None and not mmap and ((header.count and ids[0] < 0) or (ids[1:] <= ids[:-1]).any()):
+        codes = _array(path, file, np.uint8, _CODES_AT, header.codes * header.width, mmap=mmap)
+        ids = _array(path, file, np.dtype("<i8"), header.ids_at, header.codes, mmap=mmap) if header.ids_at else None
+    if ids is not None and not mmap and ((header.codes and ids[0] < 0) or (ids[1:] <= ids[:-1]).any()):
         raise ValueError(f"{path} is damaged: its ids are not in ascending order; save or copy it again")
-    return Content(codes.reshape(header.count, header.width), ids)
+    return Content(codes.reshape(header.codes, header.width), ids)
 
 
 def verify(path: Path) -> None:

@@ -12,10 +12,15 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <new>
 #include <stdexcept>
 #include <vector>
 
 #include "hamming.hpp"
+
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
 
 #if defined(__GNUC__)
 #define CONTRASTRT_INLINE inline __attribute__((always_inline))
@@ -32,6 +37,36 @@ constexpr std::size_t kProbesAtOnce = 32;       // whose memory is fetched befor
 constexpr double kProbeCost = 6.0;
 constexpr double kCandidateCost = 1.0;
 
+// Memory in huge pages where the system has them: buckets are read in no order, and with small pages each read also misses the
+// processor's table of pages.
+template <typename T>
+struct LargePages {
+    using value_type = T;
+    static constexpr std::size_t kPage = 2 << 20;
+
+    LargePages() = default;
+    template <typename Other>
+    LargePages(const LargePages<Other>&) {}  // NOLINT: allocators convert
+
+    T* allocate(std::size_t n) {
+        const std::size_t bytes = n * sizeof(T);
+        const std::align_val_t alignment{bytes < kPage ? alignof(std::max_align_t) : kPage};
+        void* memory = ::operator new(bytes, alignment);
+#if defined(__linux__)
+        if (bytes >= kPage) madvise(memory, bytes, MADV_HUGEPAGE);  // advice: a refusal changes nothing
+#endif
+        return static_cast<T*>(memory);
+    }
+    void deallocate(T* memory, std::size_t n) {
+        ::operator delete(memory, std::align_val_t{n * sizeof(T) < kPage ? alignof(std::max_align_t) : kPage});
+    }
+    bool operator==(const LargePages&) const { return true; }
+    bool operator!=(const LargePages&) const { return false; }
+};
+
+template <typename T>
+using Large = std::vector<T, LargePages<T>>;
+
 struct Substring {
     std::size_t first, bits;
 
@@ -45,9 +80,9 @@ struct Substring {
 
 struct Table {
     Substring substring;
-    std::vector<std::uint32_t> offsets;  // bucket b holds [offsets[b], offsets[b + 1])
-    std::vector<std::uint64_t> codes;
-    std::vector<std::uint32_t> rows;
+    Large<std::uint32_t> offsets;  // bucket b holds [offsets[b], offsets[b + 1])
+    Large<std::uint64_t> codes;
+    Large<std::uint32_t> rows;
 };
 
 struct SoftwareCount {
@@ -138,8 +173,19 @@ class Tables {
     }
 #endif
 
+    // The number of words is known when compiling where it is usual.
     template <typename Count>
     CONTRASTRT_INLINE bool search_as(const std::uint64_t* query, Collector& found, double budget, double& spent) const {
+        switch (words_of(width_)) {
+            case 1: return search_words<Count, 1>(query, found, budget, spent);
+            case 2: return search_words<Count, 2>(query, found, budget, spent);
+            case 4: return search_words<Count, 4>(query, found, budget, spent);
+            default: return search_words<Count, 0>(query, found, budget, spent);
+        }
+    }
+
+    template <typename Count, std::size_t W>
+    CONTRASTRT_INLINE bool search_words(const std::uint64_t* query, Collector& found, double budget, double& spent) const {
         const std::size_t m = tables_.size(), bits = width_ * 8;
         spent = 0;
         for (std::size_t a = 0; a * m <= bits; ++a)
@@ -148,7 +194,7 @@ class Tables {
                 if (a <= substring.bits) {
                     const double probes = choices(substring.bits, a);
                     if (spent + probes * kProbeCost > budget) return false;
-                    std::uint64_t candidates = probe<Count>(j, a, query, found);
+                    std::uint64_t candidates = probe<Count, W>(j, a, query, found);
                     spent += probes * kProbeCost + static_cast<double>(candidates) * kCandidateCost;
                 }
                 if (found.limit() <= m * a + j + 1) return true;
@@ -164,10 +210,10 @@ class Tables {
     }
 
     // Shows the collector the codes of table j whose substring differs in exactly `a` bits; returns how many there were.
-    template <typename Count>
+    template <typename Count, std::size_t W>
     CONTRASTRT_INLINE std::uint64_t probe(std::size_t j, std::size_t a, const std::uint64_t* query, Collector& found) const {
         const Table& table = tables_[j];
-        const std::size_t words = words_of(width_);
+        const std::size_t words = W ? W : words_of(width_);
         const std::uint64_t key = table.substring.of(query), end = std::uint64_t{1} << table.substring.bits;
         std::uint64_t flips = (std::uint64_t{1} << a) - 1, candidates = 0;
         std::array<std::uint64_t, kProbesAtOnce> buckets;
@@ -188,17 +234,17 @@ class Tables {
                 const std::size_t first = table.offsets[buckets[i]], last = table.offsets[buckets[i] + 1];
                 candidates += last - first;
                 for (std::size_t place = first; place < last; ++place)
-                    meet<Count>(table.codes.data() + place * words, table.rows[place], j, a, query, found);
+                    meet<Count, W>(table.codes.data() + place * words, table.rows[place], j, a, query, found);
             }
         }
         return candidates;
     }
 
-    template <typename Count>
+    template <typename Count, std::size_t W>
     CONTRASTRT_INLINE void meet(const std::uint64_t* code, std::uint32_t row, std::size_t j, std::size_t a,
                                 const std::uint64_t* query, Collector& found) const {
         const Count count;
-        const std::size_t words = words_of(width_);
+        const std::size_t words = W ? W : words_of(width_);
         std::uint32_t distance = 0;
         for (std::size_t w = 0; w < words; ++w) distance += count(code[w] ^ query[w]);
         if (distance >= found.limit()) return;

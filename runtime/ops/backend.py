@@ -6,7 +6,7 @@ import functools
 import importlib
 from types import ModuleType
 
-INTERFACE = 1  # of the native module that this package can use
+INTERFACE = 2  # of the native module that this package can use
 _PACKAGE = __name__.rsplit(".", 2)[0]  # the runtime, under whatever name it was copied
 
 
