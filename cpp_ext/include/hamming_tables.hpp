@@ -34,8 +34,8 @@ constexpr std::size_t kMostSubstringBits = 24;  // 2^24 buckets of a table are 6
 constexpr std::size_t kProbesAtOnce = 32;       // whose memory is fetched before it is used
 
 // What the steps of a search cost in nanoseconds, about: measured by `python -m benchmarks.hamming --tables`.
-constexpr double kProbeCost = 6.0;
-constexpr double kCandidateCost = 1.0;
+constexpr double kProbeCost = 25.0;
+constexpr double kCandidateCost = 2.0;
 
 // Memory in huge pages where the system has them: buckets are read in no order, and with small pages each read also misses the
 // processor's table of pages.
