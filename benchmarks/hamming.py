@@ -1,0 +1,274 @@
+"""python -m benchmarks.hamming: exact top-k of binary codes beside FAISS, usearch and NumPy, and beside the speed of reading."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from export.timing import Timing, interleaved
+from runtime import ops
+from runtime.index import HammingIndex
+from runtime.ops.backend import native
+
+from .machine import describe
+
+EXAMPLES = """examples:
+  python -m benchmarks.hamming                                    1M codes; pip install faiss-cpu usearch for the peers
+  python -m benchmarks.hamming --codes 10000000 --bits 512 --queries 1 --threads 1,2 --json hamming.json
+  python -m benchmarks.hamming --codes 100000 --bits 64 --approximate
+"""
+OURS, FLAT, READ = "contrastrt", "faiss flat", "read"
+SLOW = 4_000_000  # pairs of query and code up to which usearch and NumPy are timed as well
+Calls = dict[str, Callable[[], object]]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One size: `read` is what reading the codes alone takes; `recall` is of those that are not exact."""
+
+    codes: int
+    bits: int
+    queries: int
+    threads: int
+    timings: dict[str, Timing]
+    recall: dict[str, float]
+
+
+class Peers:
+    """FAISS and usearch, where they are installed, over the same codes."""
+
+    def __init__(self, codes: NDArray[np.uint8], *, approximate: bool) -> None:
+        self.faiss, self.usearch = _imported("faiss"), _imported("usearch.index")
+        self.codes, bits = codes, 8 * codes.shape[1]
+        self.indexes: dict[str, Any] = {}
+        if self.faiss is None:
+            return
+        self.indexes[FLAT] = self.faiss.IndexBinaryFlat(bits)
+        if approximate:
+            self.indexes |= _approximate(self.faiss, codes, bits)
+        for index in self.indexes.values():
+            index.add(codes)
+
+    def calls(self, queries: NDArray[np.uint8], k: int, threads: int) -> Calls:
+        found: Calls = {}
+        if self.faiss is not None:
+            self.faiss.omp_set_num_threads(threads)
+            for name, index in self.indexes.items():
+                found[name] = _bind(index.search, queries, k)
+        if len(self.codes) * len(queries) <= SLOW:
+            found["numpy"] = _bind(ops.hamming_topk_numpy, self.codes, queries, k)
+            if self.usearch is not None:
+                found["usearch"] = self._usearch(queries, k, threads)
+        return found
+
+    def _usearch(self, queries: NDArray[np.uint8], k: int, threads: int) -> Callable[[], object]:
+        usearch, codes = self.usearch, self.codes
+        assert usearch is not None
+        return lambda: usearch.search(codes, queries, k, usearch.MetricKind.Hamming, exact=True, threads=threads)
+
+
+def _approximate(faiss: Any, codes: NDArray[np.uint8], bits: int) -> dict[str, Any]:
+    """Indexes that may miss neighbours, built (slowly) and trained on the codes."""
+    lists = max(16, int(len(codes) ** 0.5))
+    quantizer = faiss.IndexBinaryFlat(bits)
+    inverted = faiss.IndexBinaryIVF(quantizer, bits, lists)
+    inverted.kept = quantizer  # FAISS holds a bare pointer to it
+    inverted.nprobe = 16
+    inverted.train(codes[: 50 * lists])
+    hashed = faiss.IndexBinaryMultiHash(bits, 4, min(16, bits // 4))
+    hashed.nflip = 1
+    return {"faiss hnsw": faiss.IndexBinaryHNSW(bits, 16), "faiss ivf": inverted, "faiss multihash": hashed}
+
+
+def measure(
+    count: int,
+    bits: int,
+    batches: Sequence[int],
+    threads: Sequence[int],
+    *,
+    k: int,
+    seconds: float,
+    approximate: bool,
+    kernels: bool,
+    read: Callable[[NDArray[np.uint8], int], object] | None,
+) -> list[Cell]:
+    """All cells of one set of codes, uniform random; `seconds` bounds the time spent in each."""
+    generator = np.random.default_rng(0)
+    codes = generator.integers(0, 256, (count, bits // 8), np.uint8)
+    peers = Peers(codes, approximate=approximate)
+    cells = []
+    for batch in batches:
+        queries = generator.integers(0, 256, (batch, bits // 8), np.uint8)
+        for number in threads:
+            index = HammingIndex(bits, threads=number)
+            index.add(codes)
+            calls: Calls = {OURS: _bind(index.search, queries, k), **peers.calls(queries, k, number)}
+            if kernels:
+                for kernel in ops.hamming_kernels()[1:]:
+                    calls[kernel] = _with_kernel(codes, queries, k, number, kernel)
+            recall = _check(calls)
+            if read is not None:
+                calls[READ] = _bind(read, codes, number)
+            cells.append(Cell(count, bits, batch, number, _timed(calls, seconds), recall))
+    return cells
+
+
+def _with_kernel(codes: NDArray[np.uint8], queries: NDArray[np.uint8], k: int, threads: int, kernel: str) -> Callable[[], object]:
+    return lambda: ops.hamming_topk(codes, queries, k, threads=threads, kernel=kernel)
+
+
+def _check(calls: Calls) -> dict[str, float]:
+    """Exact ones must give the distances that FAISS's flat index gives; of the others the recall."""
+    exact = calls[OURS]()
+    assert isinstance(exact, tuple)
+    recall = {}
+    for name, call in calls.items():
+        found = call()
+        distances = np.asarray(found.distances if hasattr(found, "distances") else found[0]).reshape(exact[0].shape)  # type: ignore[index]
+        if name in ("faiss hnsw", "faiss ivf", "faiss multihash"):  # FAISS fills up with the largest distance
+            recall[name] = float(np.mean(distances <= exact[0][:, -1:]))
+        elif not (distances.astype(np.int64) == exact[0]).all():
+            raise RuntimeError(f"{name} gives other distances than {OURS}")
+    return recall
+
+
+def _timed(calls: Calls, seconds: float) -> dict[str, Timing]:
+    start = time.perf_counter()
+    for call in calls.values():
+        call()
+    once = time.perf_counter() - start
+    return interleaved(calls, rounds=int(np.clip(seconds / once, 3, 200)), warm_up=1)
+
+
+def _bind(call: Callable[..., object], *arguments: object) -> Callable[[], object]:
+    return lambda: call(*arguments)
+
+
+def _imported(name: str) -> Any:
+    import importlib
+
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        return None
+
+
+def _reader() -> Callable[[NDArray[np.uint8], int], object] | None:
+    compiled = native()
+    return None if compiled is None else lambda codes, threads: compiled.hamming_read(codes, threads, None)
+
+
+def table(cells: Sequence[Cell]) -> str:
+    """Markdown: medians in ms, with p10 and p90 of ours; how many times faster than FAISS flat; reading over ours."""
+    names = [name for name in dict.fromkeys(name for cell in cells for name in cell.timings) if name not in (OURS, READ)]
+    head = ["codes", "bits", "queries", "threads", OURS, "p10", "p90", *names, READ, "faiss flat / ours", "read / ours"]
+    lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
+    for cell in cells:
+        ours = cell.timings[OURS]
+        row = [
+            f"{cell.codes:,}",
+            str(cell.bits),
+            str(cell.queries),
+            str(cell.threads),
+            *map(_ms, (ours.median, ours.p10, ours.p90)),
+        ]
+        for name in names:
+            shown = _ms(cell.timings[name].median) if name in cell.timings else "-"
+            row.append(f"{shown} (recall {cell.recall[name]:.3f})" if name in cell.recall else shown)
+        row.append(_ms(cell.timings[READ].median) if READ in cell.timings else "-")
+        row += [f"{cell.timings[n].median / ours.median:.2f}" if n in cell.timings else "-" for n in (FLAT, READ)]
+        lines.append(f"| {' | '.join(row)} |")
+    return "\n".join(lines)
+
+
+def _ms(value: float) -> str:
+    return f"{value:.3g}" if value < 100 else f"{value:.0f}"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit status."""
+    options = _parser().parse_args(arguments)
+    try:
+        counts, widths, batches, threads = (
+            _numbers(f"--{name}", getattr(options, name)) for name in ("codes", "bits", "queries", "threads")
+        )
+        if options.seconds <= 0 or options.k < 1:
+            raise ValueError(f"--seconds {options.seconds} and -k {options.k} must be above 0.")
+        machine = describe()
+        cells: list[Cell] = []
+        for count in counts:
+            for bits in widths:
+                cells += measure(
+                    count,
+                    bits,
+                    batches,
+                    threads,
+                    k=options.k,
+                    seconds=options.seconds,
+                    approximate=options.approximate,
+                    kernels=options.kernels,
+                    read=_reader(),
+                )
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    compiled = native()
+    compiler = "not built" if compiled is None else compiled.COMPILER
+    print(
+        f"{machine}\nnative ops: {compiler}; kernel {ops.hamming_kernels()[0]}; top-{options.k} of uniform random codes; medians in ms"
+    )
+    print(f"calls in drawn order, at least 3 rounds after warm-up\n\n{table(cells)}")
+    if options.json:
+        found: Mapping[str, Any] = {
+            "machine": machine.to_dict(),
+            "compiler": compiler,
+            "kernel": ops.hamming_kernels()[0],
+            "k": options.k,
+            "cells": [asdict(cell) for cell in cells],
+        }
+        options.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    return 0
+
+
+def _numbers(name: str, given: str) -> tuple[int, ...]:
+    try:
+        found = tuple(int(part) for part in given.split(","))
+    except ValueError as error:
+        raise ValueError(f"{name} {given!r} was given; expected numbers separated by commas.") from error
+    if min(found) < 1:
+        raise ValueError(f"{name} {given!r} was given; every number must be 1 or more.")
+    return found
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.hamming",
+        description=__doc__,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--codes", default="1000000", help="how many, separated by commas (default: 1000000)")
+    parser.add_argument("--bits", default="64,128,256,512", help="of a code (default: 64,128,256,512)")
+    parser.add_argument("--queries", default="1,16,256", help="of a batch (default: 1,16,256)")
+    parser.add_argument("--threads", default="1,2", help="of all but NumPy, which has one (default: 1,2)")
+    parser.add_argument("-k", type=int, default=10, help="neighbours (default: 10)")
+    parser.add_argument(
+        "--seconds", type=float, default=1.0, help="about how long a cell may take, at least 3 rounds (default: 1)"
+    )
+    parser.add_argument("--approximate", action="store_true", help="also FAISS's HNSW, IVF and MultiHash with their recall")
+    parser.add_argument("--kernels", action="store_true", help="also the other kernels of this processor")
+    parser.add_argument("--json", type=Path, metavar="OUT", help="also write the numbers as JSON")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
