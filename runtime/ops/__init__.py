@@ -3,9 +3,12 @@
 from .backend import backend
 from .hamming import MOST_BYTES, hamming_kernels, hamming_range, hamming_range_numpy, hamming_topk, hamming_topk_numpy
 from .resizing import Window, resize, resize_numpy
+from .tables import HammingTables, HammingTablesNumpy
 
 __all__ = [
     "MOST_BYTES",
+    "HammingTables",
+    "HammingTablesNumpy",
     "Window",
     "backend",
     "hamming_kernels",

@@ -44,14 +44,14 @@ def hamming_topk(
     Returns:
         Distances and rows of codes, (q, min(k, n)) each, nearest first.
     """
-    _check(codes, queries)
+    check(codes, queries)
     if k < 1:
         raise ValueError(f"k = {k} was given; expected 1 or more")
     compiled = native()
     if compiled is None:
         return hamming_topk_numpy(codes, queries, k)
     rows, asked = np.ascontiguousarray(codes), np.ascontiguousarray(queries)
-    return compiled.hamming_topk(rows, asked, k, _threads(threads), kernel)  # type: ignore[no-any-return]
+    return compiled.hamming_topk(rows, asked, k, usable_threads(threads), kernel)  # type: ignore[no-any-return]
 
 
 def hamming_range(
@@ -62,14 +62,14 @@ def hamming_range(
     Returns:
         Offsets (q + 1,), distances and rows: query i found [offsets[i], offsets[i + 1]) of the two, nearest first.
     """
-    _check(codes, queries)
+    check(codes, queries)
     if radius < 0:
         raise ValueError(f"radius = {radius} was given; expected 0 or more")
     compiled = native()
     if compiled is None:
         return hamming_range_numpy(codes, queries, radius)
     rows, asked = np.ascontiguousarray(codes), np.ascontiguousarray(queries)
-    return compiled.hamming_range(rows, asked, radius, _threads(threads), kernel)  # type: ignore[no-any-return]
+    return compiled.hamming_range(rows, asked, radius, usable_threads(threads), kernel)  # type: ignore[no-any-return]
 
 
 def hamming_topk_numpy(codes: Codes, queries: Codes, k: int) -> tuple[Distances, Rows]:
@@ -117,7 +117,8 @@ def _rows(hits: NDArray[np.int64]) -> Rows:
     return hits & (1 << _ROW_BITS) - 1
 
 
-def _check(codes: Codes, queries: Codes) -> None:
+def check(codes: Codes, queries: Codes) -> None:
+    """ValueError where rows are no packed codes, or not of the same width."""
     for name, rows in (("codes", codes), ("queries", queries)):
         if rows.ndim != 2 or rows.dtype != np.uint8 or not 1 <= rows.shape[1] <= MOST_BYTES:
             raise ValueError(
@@ -130,7 +131,8 @@ def _check(codes: Codes, queries: Codes) -> None:
         )
 
 
-def _threads(given: int | None) -> int:
+def usable_threads(given: int | None) -> int:
+    """What was given, or the cores this process may use."""
     if given is None:
         return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if given < 1:

@@ -121,7 +121,7 @@ class HammingTablesNumpy:
         offsets, scanned = np.zeros(len(queries) + 1, np.int64), 0
         distances, rows = [np.empty(0, np.int32)], [np.empty(0, np.int64)]
         for place, query in enumerate(queries):
-            hits, _ = self._search(query, None, radius, budget) if len(codes) else (np.empty(0, np.int64), 0.0)
+            hits, _ = self._search(query, None, min(radius, self._bits), budget) if len(codes) else (np.empty(0, np.int64), 0.0)
             if hits is None:
                 scanned += 1
                 _, near, where = hamming_range_numpy(codes, query[None], radius)
