@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import operator
 import threading
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import index_exchange, index_file, ops
+from . import index_choice, index_exchange, index_file, index_rerank, ops
 from .index_file import Content
 
 Codes = NDArray[np.uint8]
@@ -19,22 +21,41 @@ Ids = NDArray[np.int64]
 _SMALLEST = 1024  # codes that a growing index has room for at first
 
 
-class Hits(NamedTuple):
-    """Distances, int32, and ids, int64: (q, min(k, n)) each, nearest first, ties by the lower id."""
+@dataclass(frozen=True, eq=False)
+class Hits:
+    """The codes nearest to each of q queries, nearest first, ties by the lower id.
+
+    Args:
+        distances: int32 (q, min(k, n)).
+        ids: int64 of the same shape.
+        method: "scan", or "mih" for multi-index hashing.
+        backend: the kernel that scanned, "numpy" where the native ops are not built.
+        scanned: of the queries of a "mih" search those that were scanned after all, because the tables would have taken longer.
+        scores: float32, of re-ranked hits, which are ordered by them, highest first; else None.
+    """
 
     distances: NDArray[np.int32]
     ids: Ids
+    method: str
+    backend: str
+    scanned: int = 0
+    scores: NDArray[np.float32] | None = None
 
 
-class Ranges(NamedTuple):
-    """Query i found [offsets[i], offsets[i + 1]) of distances and ids, nearest first, ties by the lower id."""
+@dataclass(frozen=True, eq=False)
+class Ranges:
+    """Query i found [offsets[i], offsets[i + 1]) of distances and ids, nearest first, ties by the lower id; the rest as in Hits."""
 
     offsets: Ids
     distances: NDArray[np.int32]
     ids: Ids
+    method: str
+    backend: str
+    scanned: int = 0
 
 
-class Ranking(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Ranking:
     """Scores, float32, and ids, int64: (q, k) each, highest first, ties by the lower id."""
 
     scores: NDArray[np.float32]
@@ -66,6 +87,7 @@ class HammingIndex:
         self._now = Content(np.empty((0, bits // 8), np.uint8), None)  # replaced as a whole; its rows never change
         self._room = self._now.codes  # `_now.codes` is its beginning, where codes were appended
         self._id_room: Ids = np.empty(0, np.int64)
+        self._tables: tuple[Content, index_choice.Tables] | None = None  # of that content
         self._read_only: Path | None = None
 
     def __len__(self) -> int:
@@ -107,19 +129,25 @@ class HammingIndex:
             self._insert(rows, chosen)
         return chosen
 
-    def remove(self, ids: ArrayLike) -> int:
-        """Remove codes; ids that are not there are passed over. Returns how many were removed."""
+    def remove(self, ids: ArrayLike, *, missing_ok: bool = False) -> int:
+        """Remove codes, all or, on an error, none of them; return how many.
+
+        Args:
+            missing_ok: pass over ids that are not there, which else are a KeyError.
+        """
         unwanted = _ids(ids, None)
         with self._lock:
             self._check_writable()
             now = self._now
             places, there = _find(now, unwanted)
+            if not missing_ok and not there.all():
+                raise KeyError(f"there is no code with id {_some(unwanted[~there])} among the {len(now.codes)} in the index")
             kept = np.ones(len(now.codes), bool)
             kept[places[there]] = False
             if kept.all():
                 return 0
             self._room, self._id_room = now.codes[kept], _ids_of(now, np.flatnonzero(kept))
-            self._now = Content(self._room, self._id_room)
+            self._now, self._tables = Content(self._room, self._id_room), None
             return len(kept) - len(self._room)
 
     def reconstruct(self, code_id: int) -> Codes:
@@ -130,53 +158,97 @@ class HammingIndex:
             raise KeyError(f"there is no code with id {code_id} among the {len(now.codes)} in the index")
         return now.codes[places[0]].copy()
 
-    def search(self, queries: ArrayLike, k: int) -> Hits:
-        """The k codes nearest to each query (q, bits / 8); fewer where the index holds fewer."""
-        asked, k, now = self._codes("queries", queries), _whole("k", k, 1), self._now
-        k = min(k, max(1, len(now.codes)))
-        distances, rows = ops.hamming_topk(now.codes, asked, k, threads=self.threads)
-        return Hits(distances, _ids_of(now, rows))
+    def search(
+        self,
+        queries: ArrayLike,
+        k: int,
+        *,
+        method: str = "auto",
+        threads: int | None = None,
+        rerank: ArrayLike | None = None,
+        candidates: int | None = None,
+    ) -> Hits:
+        """The k codes nearest to each query (q, bits / 8); fewer where the index holds fewer.
 
-    def range_search(self, queries: ArrayLike, radius: int) -> Ranges:
-        """All codes at a distance of `radius` or less from each query (q, bits / 8)."""
+        Args:
+            method: "scan"; "mih", which builds tables where there are none; or "auto", which takes the one estimated to be
+                faster, tables only where `build_tables` has made them. The result is the same, and says what was taken.
+            threads: of this search; None takes the index's.
+            rerank: the float queries (q, bits) whose signs the binary ones are; orders the nearest by `rerank`'s score.
+            candidates: how many of the nearest are re-ranked, k or more; None takes 4 k.
+        """
+        asked, k, now = self._codes("queries", queries), _whole("k", k, 1), self._now
+        given = None if rerank is None else index_rerank.floats(rerank, self.bits, len(asked))
+        wanted = k if given is None else _whole("candidates", 4 * k if candidates is None else candidates, k)
+        wanted, workers = min(wanted, max(1, len(now.codes))), self._workers(threads)
+        tables, budget = self._tables_for(now, method), math.inf
+        if method == "auto":
+            budget = index_choice.scan_cost(len(now.codes), self.bits // 8, len(asked))
+            method = index_choice.topk_method(tables, len(now.codes), self.bits // 8, len(asked), wanted, workers)
+        if method == "mih" and tables:
+            distances, rows, scanned = tables.built.topk(asked, wanted, budget=budget, threads=workers)
+        else:
+            method, scanned = "scan", 0
+            distances, rows = ops.hamming_topk(now.codes, asked, wanted, threads=workers)
+        scores = None
+        if given is not None:
+            scores, places = index_rerank.best(now.codes, given, rows, k)
+            distances, rows = np.take_along_axis(distances, places, axis=1), np.take_along_axis(rows, places, axis=1)
+        return Hits(distances, _ids_of(now, rows), method, ops.hamming_kernels()[0], scanned, scores)
+
+    def range_search(self, queries: ArrayLike, radius: int, *, method: str = "auto", threads: int | None = None) -> Ranges:
+        """All codes at a distance of `radius` or less from each query (q, bits / 8); the options are those of `search`."""
         asked, radius, now = self._codes("queries", queries), _whole("radius", radius, 0), self._now
-        offsets, distances, rows = ops.hamming_range(now.codes, asked, min(radius, self.bits), threads=self.threads)
-        return Ranges(offsets, distances, _ids_of(now, rows))
+        radius, workers = min(radius, self.bits), self._workers(threads)
+        tables, budget = self._tables_for(now, method), math.inf
+        if method == "auto":
+            budget = index_choice.scan_cost(len(now.codes), self.bits // 8, len(asked))
+            method = index_choice.range_method(tables, len(now.codes), self.bits // 8, len(asked), radius, workers)
+        if method == "mih" and tables:
+            offsets, distances, rows, scanned = tables.built.range(asked, radius, budget=budget, threads=workers)
+        else:
+            method, scanned = "scan", 0
+            offsets, distances, rows = ops.hamming_range(now.codes, asked, radius, threads=workers)
+        return Ranges(offsets, distances, _ids_of(now, rows), method, ops.hamming_kernels()[0], scanned)
+
+    def build_tables(self, substrings: int = 0) -> int:
+        """Make the tables of multi-index hashing over the present codes, for searches from now on; return their bytes.
+
+        They hold every code once for each substring, and are dropped when the index changes. They pay where neighbours
+        are much nearer than random codes are: `python -m benchmarks.hamming` measures it.
+
+        Args:
+            substrings: that a code is cut into; 0 takes as many as make buckets of about one code.
+        """
+        now = self._now
+        made = index_choice.build(now.codes, substrings, self.threads)
+        with self._lock:
+            if now is self._now:
+                self._tables = now, made
+        return made.built.bytes
+
+    def drop_tables(self) -> None:
+        """Free the tables' memory."""
+        self._tables = None
 
     def rerank(self, queries: ArrayLike, ids: ArrayLike, k: int | None = None) -> Ranking:
         r"""Order ids by the inner product of float queries with their codes, read as -1 and +1.
-
-        $s_{ij} = \sum_b q_{ib} (2 c_{jb} - 1)$: what the query loses when it is made binary comes back into the order.
 
         Args:
             queries: float (q, bits), from which the binary queries were made by their signs.
             ids: (q, c), such as `search(...).ids`.
             k: how many to keep of each row; None keeps all.
         """
-        asked = np.asarray(queries)
-        if asked.dtype.kind == "f":
-            with np.errstate(over="ignore"):  # what becomes infinite is refused
-                asked = asked.astype(np.float32)
-        if asked.ndim != 2 or asked.shape[1] != self.bits or asked.dtype.kind != "f" or not np.isfinite(asked).all():
-            raise ValueError(
-                f"queries of shape {asked.shape} and type {asked.dtype} were given; expected finite floats (q, {self.bits})"
-            )
-        chosen = np.asarray(ids)
+        asked, chosen = index_rerank.floats(queries, self.bits), np.asarray(ids)
         if chosen.ndim != 2 or len(chosen) != len(asked):
             raise ValueError(f"ids of shape {chosen.shape} were given; expected ({len(asked)}, c): a row for each query")
-        keep = chosen.shape[1] if k is None else min(_whole("k", k, 1), chosen.shape[1])
-        chosen = _ids(chosen.ravel(), None).reshape(chosen.shape)
-        places, there = _find(now := self._now, chosen.ravel())
+        keep = chosen.shape[1] if k is None else _whole("k", k, 1)
+        flat = _ids(chosen.ravel(), None)
+        places, there = _find(now := self._now, flat)
         if not there.all():
-            raise KeyError(f"there is no code with id {int(chosen.ravel()[~there][0])} among the {len(now.codes)} in the index")
-        found = Ranking(np.empty((len(asked), keep), np.float32), np.empty((len(asked), keep), np.int64))
-        for place, query in enumerate(asked):
-            codes = now.codes[places.reshape(chosen.shape)[place]]  # (c, bits / 8)
-            signed = np.where(np.unpackbits(codes, axis=1, bitorder="little"), query, -query)  # (c, bits)
-            scores = signed.sum(axis=1)  # not a matrix product, whose last bit may hang on the number of rows
-            best = np.lexsort((chosen[place], -scores))[:keep]
-            found.scores[place], found.ids[place] = scores[best], chosen[place][best]
-        return found
+            raise KeyError(f"there is no code with id {int(flat[~there][0])} among the {len(now.codes)} in the index")
+        scores, kept = index_rerank.best(now.codes, asked, places.reshape(chosen.shape), keep)
+        return Ranking(scores, np.take_along_axis(flat.reshape(chosen.shape), kept, axis=1))
 
     def save(self, path: str | Path) -> None:
         """Write the index as it is now; `path` is the old file or the whole new one, whatever happens in between."""
@@ -252,6 +324,21 @@ class HammingIndex:
             )
         return rows
 
+    def _workers(self, threads: int | None) -> int:
+        return ops.usable_threads(self.threads if threads is None else _whole("threads", threads, 1))
+
+    def _tables_for(self, now: Content, method: str) -> index_choice.Tables | None:
+        """The tables over these codes, where there are any or `method` insists on them."""
+        if method not in index_choice.METHODS:
+            raise ValueError(f"method = {method!r} was given; expected one of {', '.join(index_choice.METHODS)}")
+        if method == "scan":
+            return None
+        found = self._tables
+        if method == "mih" and (found is None or found[0] is not now):
+            self.build_tables()
+            found = self._tables
+        return found[1] if found is not None and found[0] is now else None
+
     def _check_writable(self) -> None:
         if self._read_only is not None:
             raise ValueError(f"{self._read_only} was opened with mmap=True and cannot be changed; load it without")
@@ -285,7 +372,7 @@ class HammingIndex:
             if before is not None:
                 self._id_room = _with_room(self._id_room, before, end)
                 self._id_room[begin:end] = ids
-        self._now = Content(self._room[:end], None if before is None else self._id_room[:end])
+        self._now, self._tables = Content(self._room[:end], None if before is None else self._id_room[:end]), None
 
 
 def _with_room(room: NDArray[Any], rows: NDArray[Any], size: int) -> NDArray[Any]:

@@ -1,7 +1,15 @@
 """Each native op twice: a NumPy twin here, and C++ where it is built; `backend()` tells which one answers."""
 
 from .backend import backend
-from .hamming import MOST_BYTES, hamming_kernels, hamming_range, hamming_range_numpy, hamming_topk, hamming_topk_numpy
+from .hamming import (
+    MOST_BYTES,
+    hamming_kernels,
+    hamming_range,
+    hamming_range_numpy,
+    hamming_topk,
+    hamming_topk_numpy,
+    usable_threads,
+)
 from .resizing import Window, resize, resize_numpy
 from .tables import HammingTables, HammingTablesNumpy
 
@@ -18,4 +26,5 @@ __all__ = [
     "hamming_topk_numpy",
     "resize",
     "resize_numpy",
+    "usable_threads",
 ]

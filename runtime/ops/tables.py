@@ -82,6 +82,17 @@ class HammingTables:
         found: NDArray[np.float64] = self._tables.costs(np.ascontiguousarray(queries), k, budget)
         return found
 
+    def range_cost(self, radius: int) -> float:
+        """Nanoseconds, about, that a query of this radius costs in the tables, were the codes spread evenly."""
+        bits, m = 8 * self.codes.shape[1], self.substrings
+        cost = 0.0
+        for step in range(min(radius, bits) + 1):
+            a, j = divmod(step, m)
+            length = bits // m + (j < bits % m)
+            if a <= length:
+                cost += math.comb(length, a) * (_PROBE_COST + _CANDIDATE_COST * len(self.codes) / 2**length)
+        return cost
+
 
 class HammingTablesNumpy:
     """The twin of the native `HammingTables`."""

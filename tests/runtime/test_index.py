@@ -64,7 +64,10 @@ class Against(RuleBasedStateMachine):
 
     @rule(ids=st.lists(st.integers(0, 60), max_size=8))
     def remove(self, ids: list[int]) -> None:
-        assert self.index.remove(ids) == len(set(ids) & set(self.codes))
+        if set(ids) - set(self.codes):
+            with pytest.raises(KeyError, match="no code with id"):
+                self.index.remove(ids)
+        assert self.index.remove(ids, missing_ok=True) == len(set(ids) & set(self.codes))
         self.codes = {key: code for key, code in self.codes.items() if key not in ids}
 
     @rule(k=st.integers(1, 30), radius=st.integers(0, 17))
@@ -113,8 +116,9 @@ def test_a_saved_index_is_loaded_as_it_was(named: bool, mmap: bool, tmp_path: Pa
     index = filled(named=named)
     index.save(tmp_path / "some.index")
     found = HammingIndex.load(tmp_path / "some.index", mmap=mmap)
-    for ours, theirs in zip(index.search(draw(3), 50), found.search(draw(3), 50), strict=True):
-        np.testing.assert_array_equal(ours, theirs)
+    ours, theirs = index.search(draw(3), 50), found.search(draw(3), 50)
+    np.testing.assert_array_equal(ours.distances, theirs.distances)
+    np.testing.assert_array_equal(ours.ids, theirs.ids)
     found.save(tmp_path / "again.index")
     assert (tmp_path / "again.index").read_bytes() == (tmp_path / "some.index").read_bytes()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["again.index", "some.index"]
@@ -125,8 +129,9 @@ def test_an_empty_index_is_saved_loaded_and_searched(mmap: bool, tmp_path: Path)
     HammingIndex(BITS).save(tmp_path / "none.index")
     found = HammingIndex.load(tmp_path / "none.index", mmap=mmap)
     assert found.bits == BITS
-    assert [part.shape for part in found.search(draw(2), 3)] == [(2, 0), (2, 0)]
-    assert [part.tolist() for part in found.range_search(draw(2), 3)] == [[0, 0, 0], [], []]
+    hits, ranges = found.search(draw(2), 3), found.range_search(draw(2), 3)
+    assert (hits.distances.shape, hits.ids.shape) == ((2, 0), (2, 0))
+    assert [part.tolist() for part in (ranges.offsets, ranges.distances, ranges.ids)] == [[0, 0, 0], [], []]
     assert list(found) == []
 
 
@@ -245,6 +250,13 @@ def test_rerank_orders_by_the_float_query_and_ties_by_the_lower_id() -> None:
         np.testing.assert_array_equal(found.ids[place], hits.ids[place][order])
         np.testing.assert_allclose(found.scores[place], scores[order], rtol=1e-4, atol=1e-4)
     assert index.rerank(queries, hits.ids).ids.shape == (4, 40)
+    binary = np.packbits(queries > 0, axis=1, bitorder="little")
+    at_once = index.search(binary, 10, rerank=queries, candidates=40)
+    np.testing.assert_array_equal(at_once.ids, found.ids)
+    np.testing.assert_array_equal(at_once.scores, found.scores)
+    for place in range(4):
+        where = [hits.ids[place].tolist().index(key) for key in at_once.ids[place]]
+        np.testing.assert_array_equal(at_once.distances[place], hits.distances[place][where])
 
 
 def test_bit_text_and_milvus_rows_come_back_as_they_were() -> None:
@@ -304,6 +316,11 @@ BAD: list[tuple[Callable[[HammingIndex], Any], type[Exception], str]] = [
     (lambda index: index.add(draw(1), np.array([2**63], np.uint64)), ValueError, "ids from 9223372036854775808"),
     (lambda index: index.add(draw(1), [1.0]), ValueError, "type float64 were given; expected whole numbers"),
     (lambda index: index.add(draw(2), [100]), ValueError, r"expected whole numbers \(2,\)"),
+    (lambda index: index.remove([3, 99]), KeyError, "no code with id 99 among the 40"),
+    (lambda index: index.search(Q, 1, method="hnsw"), ValueError, "method = 'hnsw' was given; expected one of auto, scan, mih"),
+    (lambda index: index.search(Q, 1, threads=0), ValueError, "threads = 0 was given"),
+    (lambda index: index.search(Q, 3, rerank=np.zeros((1, 16)), candidates=2), ValueError, "candidates = 2 .* 3 or more"),
+    (lambda index: index.search(Q, 3, rerank=np.zeros((2, 16))), ValueError, r"expected finite floats \(1, 16\)"),
     (lambda index: index.reconstruct(99), KeyError, "no code with id 99 among the 40"),
     (lambda index: index.rerank(np.zeros((1, 16)), [[99]]), KeyError, "no code with id 99"),
     (lambda index: index.rerank(np.full((1, 16), np.nan), [[1]]), ValueError, "expected finite floats"),
@@ -332,7 +349,7 @@ def test_bad_input_is_refused_by_a_sentence_and_changes_nothing(
 
 def test_no_queries_and_read_only_strided_arrays_are_taken() -> None:
     index = filled()
-    assert [part.shape for part in index.search(Q[:0], 3)] == [(0, 3), (0, 3)]
+    assert index.search(Q[:0], 3).ids.shape == index.search(Q[:0], 3).distances.shape == (0, 3)
     view = draw(20, 64)[::-2, 1:7:3]
     view.setflags(write=False)
     np.testing.assert_array_equal(index.search(view, 4).ids, index.search(view.copy(), 4).ids)
