@@ -28,6 +28,7 @@ EXAMPLES = """examples:
 """
 OURS, FLAT, READ = "contrastrt", "faiss flat", "read"
 SLOW = 4_000_000  # pairs of query and code up to which usearch and NumPy are timed as well
+CLUSTER = 1000  # codes around a centre, on average
 PASSES, PAUSE = 2, 0.3  # of the timing; seconds before each group
 Calls = dict[str, Callable[[], object]]
 
@@ -100,15 +101,19 @@ def measure(
     seconds: float,
     approximate: bool,
     kernels: bool,
+    tables: bool,
+    clustered: bool,
     read: Callable[[NDArray[np.uint8], int], object] | None,
 ) -> list[Cell]:
-    """All cells of one set of codes, uniform random; `seconds` bounds the time spent in each."""
+    """All cells of one set of codes; `seconds` bounds, about, the time spent in each."""
     generator = np.random.default_rng(0)
-    codes = generator.integers(0, 256, (count, bits // 8), np.uint8)
+    centres = generator.integers(0, 256, (max(1, count // CLUSTER), bits // 8), np.uint8) if clustered else None
+    codes = _draw(generator, count, bits, centres)
     peers = Peers(codes, approximate=approximate)
     cells = []
+    inverted = ops.HammingTables(codes) if tables else None
     for batch in batches:
-        queries = generator.integers(0, 256, (batch, bits // 8), np.uint8)
+        queries = _draw(generator, batch, bits, centres)
         for number in threads:
             index = HammingIndex(bits, threads=number)
             index.add(codes)
@@ -116,11 +121,27 @@ def measure(
             if kernels:
                 for kernel in ops.hamming_kernels()[1:]:
                     calls[kernel] = _with_kernel(codes, queries, k, number, kernel)
+            if inverted is not None:
+                calls["tables"] = _with_tables(inverted, queries, k, number)
             recall = _check(calls)
             if read is not None:
                 calls[READ] = _bind(read, codes, number)
             cells.append(Cell(count, bits, batch, number, _timed(calls, seconds), recall))
     return cells
+
+
+def _draw(generator: np.random.Generator, count: int, bits: int, centres: NDArray[np.uint8] | None) -> NDArray[np.uint8]:
+    """Uniform codes, or centres with each bit flipped in one of 16 cases: (count, bits / 8)."""
+    drawn = generator.integers(0, 256, (count, bits // 8), np.uint8)
+    if centres is None:
+        return drawn
+    for _ in range(3):  # a bit is 1 in one of 16 cases
+        drawn &= generator.integers(0, 256, drawn.shape, np.uint8)
+    return centres[generator.integers(0, len(centres), count)] ^ drawn
+
+
+def _with_tables(tables: ops.HammingTables, queries: NDArray[np.uint8], k: int, threads: int) -> Callable[[], object]:
+    return lambda: tables.topk(queries, k, threads=threads)
 
 
 def _with_kernel(codes: NDArray[np.uint8], queries: NDArray[np.uint8], k: int, threads: int, kernel: str) -> Callable[[], object]:
@@ -129,17 +150,20 @@ def _with_kernel(codes: NDArray[np.uint8], queries: NDArray[np.uint8], k: int, t
 
 def _check(calls: Calls) -> dict[str, float]:
     """Exact ones must give the distances that FAISS's flat index gives; of the others the recall."""
-    exact = calls[OURS]()
-    assert isinstance(exact, tuple)
+    exact = _distances(calls[OURS]())
     recall = {}
     for name, call in calls.items():
-        found = call()
-        distances = np.asarray(found.distances if hasattr(found, "distances") else found[0]).reshape(exact[0].shape)  # type: ignore[index]
+        distances = _distances(call()).reshape(exact.shape)
         if name in ("faiss hnsw", "faiss ivf", "faiss multihash"):  # FAISS fills up with the largest distance
-            recall[name] = float(np.mean(distances <= exact[0][:, -1:]))
-        elif not (distances.astype(np.int64) == exact[0]).all():
+            recall[name] = float(np.mean(distances <= exact[:, -1:]))
+        elif not (distances == exact).all():
             raise RuntimeError(f"{name} gives other distances than {OURS}")
     return recall
+
+
+def _distances(found: Any) -> NDArray[np.int64]:
+    """Of a search by us or usearch, whose results have the attribute, or by FAISS and the ops, where they come first."""
+    return np.asarray(found.distances if hasattr(found, "distances") else found[0]).astype(np.int64)
 
 
 def _timed(calls: Calls, seconds: float) -> dict[str, Timing]:
@@ -234,6 +258,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     seconds=options.seconds,
                     approximate=options.approximate,
                     kernels=options.kernels,
+                    tables=options.tables,
+                    clustered=options.clustered,
                     read=_reader(),
                 )
     except ValueError as error:
@@ -242,7 +268,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     compiled = native()
     compiler = "not built" if compiled is None else compiled.COMPILER
     print(
-        f"{machine}\nnative ops: {compiler}; kernel {ops.hamming_kernels()[0]}; top-{options.k} of uniform random codes; medians in ms"
+        f"{machine}\nnative ops: {compiler}; kernel {ops.hamming_kernels()[0]}; top-{options.k} of {'clustered' if options.clustered else 'uniform random'} codes; medians in ms"
     )
     print(f"two passes of at least 2 calls each after warm-up, FAISS apart from the others\n\n{table(cells)}")
     if options.json:
@@ -251,6 +277,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "compiler": compiler,
             "kernel": ops.hamming_kernels()[0],
             "k": options.k,
+            "clustered": options.clustered,
             "cells": [asdict(cell) for cell in cells],
         }
         options.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
@@ -284,6 +311,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--approximate", action="store_true", help="also FAISS's HNSW, IVF and MultiHash with their recall")
     parser.add_argument("--kernels", action="store_true", help="also the other kernels of this processor")
+    parser.add_argument("--tables", action="store_true", help="also multi-index hashing, without its fall-back to the scan")
+    parser.add_argument(
+        "--clustered", action="store_true", help=f"codes around centres, {CLUSTER} each, instead of uniform random ones"
+    )
     parser.add_argument("--json", type=Path, metavar="OUT", help="also write the numbers as JSON")
     return parser
 
