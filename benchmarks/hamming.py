@@ -29,7 +29,7 @@ EXAMPLES = """examples:
 OURS, FLAT, READ = "contrastrt", "faiss flat", "read"
 SLOW = 4_000_000  # pairs of query and code up to which usearch and NumPy are timed as well
 CLUSTER = 1000  # codes around a centre, on average
-PASSES, PAUSE = 2, 0.3  # of the timing; seconds before each group
+PASSES, PAUSE = 2, 0.3  # of the timing; seconds after FAISS, whose OpenMP threads go on spinning after a call
 Calls = dict[str, Callable[[], object]]
 
 
@@ -167,16 +167,17 @@ def _distances(found: Any) -> NDArray[np.int64]:
 
 
 def _timed(calls: Calls, seconds: float) -> dict[str, Timing]:
-    """FAISS apart from the others: its OpenMP threads go on spinning after a call and would take the cores from the next."""
-    groups = [[name for name in calls if name.startswith("faiss")], [name for name in calls if not name.startswith("faiss")]]
+    """One after the other, twice, so that each finds its codes in the cache where they fit, whatever the others read."""
     spent: dict[str, list[float]] = {name: [] for name in calls}
+    spinning = False
     for _ in range(PASSES):
-        for group in filter(None, groups):
-            time.sleep(PAUSE)
-            once = sum(_milliseconds(calls[name]) for name in group) / 1e3  # which also warms up
-            for number in range(int(np.clip(seconds / once / PASSES / 2, 2, 100))):
-                for name in group[number % len(group) :] + group[: number % len(group)]:
-                    spent[name].append(_milliseconds(calls[name]))
+        for name, call in calls.items():
+            if spinning:
+                time.sleep(PAUSE)
+            once = _milliseconds(call) / 1e3  # which also warms up
+            rounds = int(np.clip(seconds / len(calls) / PASSES / once, 2, 100))
+            spent[name] += [_milliseconds(call) for _ in range(rounds)]
+            spinning = name.startswith("faiss")
     return {name: _timing(times) for name, times in spent.items()}
 
 
@@ -270,7 +271,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(
         f"{machine}\nnative ops: {compiler}; kernel {ops.hamming_kernels()[0]}; top-{options.k} of {'clustered' if options.clustered else 'uniform random'} codes; medians in ms"
     )
-    print(f"two passes of at least 2 calls each after warm-up, FAISS apart from the others\n\n{table(cells)}")
+    print(f"two passes, in each at least 2 calls after one to warm up\n\n{table(cells)}")
     if options.json:
         found: Mapping[str, Any] = {
             "machine": machine.to_dict(),
