@@ -185,7 +185,7 @@ inline std::uint64_t read(const Kernel& kernel, const std::uint8_t* bytes, std::
     on_threads(threads, [&](std::size_t thread) {
         std::uint64_t sum = 0;
         for (std::size_t begin; (begin = next.fetch_add(chunk)) < words;)
-            sum ^= kernel.read(reinterpret_cast<const std::uint64_t*>(bytes) + begin, std::min(chunk, words - begin));
+            sum ^= kernel.read(bytes + 8 * begin, std::min(chunk, words - begin));
         sums[thread] = sum;
     });
     std::uint64_t sum = 0;

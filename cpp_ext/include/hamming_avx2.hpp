@@ -5,7 +5,7 @@
 
 #if defined(__x86_64__) && defined(__GNUC__)
 #define CONTRASTRT_HAMMING_AVX2
-#include <immintrin.h>
+#include "hamming_x86.hpp"
 
 #define CONTRASTRT_TARGET __attribute__((target("avx2")))
 
@@ -110,21 +110,23 @@ inline void scan_avx2(const std::uint64_t* tile, std::size_t n, std::size_t word
     }
 }
 
-CONTRASTRT_TARGET inline std::uint64_t read_avx2(const std::uint64_t* words, std::size_t n) {
+CONTRASTRT_TARGET inline std::uint64_t read_avx2(const std::uint8_t* bytes, std::size_t n) {
     __m256i sums[4] = {};
     std::size_t i = 0;
     for (; i + 16 <= n; i += 16) {
-        prefetch(words + i + kAhead / 8);
-        prefetch(words + i + kAhead / 8 + 8);
-        for (std::size_t lane = 0; lane < 4; ++lane)
-            sums[lane] = _mm256_xor_si256(sums[lane], _mm256_loadu_si256(reinterpret_cast<const __m256i*>(words + i + lane * 4)));
+        prefetch(bytes + 8 * i + kAhead);
+        prefetch(bytes + 8 * i + kAhead + 64);
+        for (std::size_t lane = 0; lane < 4; ++lane) {
+            const auto* from = reinterpret_cast<const __m256i*>(bytes + 8 * i + 32 * lane);
+            sums[lane] = _mm256_xor_si256(sums[lane], _mm256_loadu_si256(from));
+        }
     }
     alignas(32) std::uint64_t lanes[4];
     const __m256i all = _mm256_xor_si256(_mm256_xor_si256(sums[0], sums[1]), _mm256_xor_si256(sums[2], sums[3]));
     _mm256_store_si256(reinterpret_cast<__m256i*>(lanes), all);
     std::uint64_t sum = 0;
     for (const std::uint64_t lane : lanes) sum ^= lane;
-    for (; i < n; ++i) sum ^= words[i];
+    for (; i < n; ++i) sum ^= word_at(bytes + 8 * i);
     return sum;
 }
 

@@ -5,7 +5,7 @@
 
 #if defined(__x86_64__) && defined(__GNUC__)
 #define CONTRASTRT_HAMMING_AVX512
-#include <immintrin.h>
+#include "hamming_x86.hpp"
 
 #define CONTRASTRT_TARGET __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512vpopcntdq,bmi2")))
 
@@ -208,19 +208,20 @@ inline bool stream_avx512(const std::uint8_t* rows, std::size_t width, std::size
     }
 }
 
-CONTRASTRT_TARGET inline std::uint64_t read_avx512(const std::uint64_t* words, std::size_t n) {
+CONTRASTRT_TARGET inline std::uint64_t read_avx512(const std::uint8_t* bytes, std::size_t n) {
     __m512i sums[4] = {};
     std::size_t i = 0;
     for (; i + 32 <= n; i += 32)
         for (std::size_t lane = 0; lane < 4; ++lane) {
-            _mm_prefetch(reinterpret_cast<const char*>(words + i + lane * 8) + kAhead, _MM_HINT_T0);
-            sums[lane] = _mm512_xor_si512(sums[lane], _mm512_loadu_si512(words + i + lane * 8));
+            const std::uint8_t* from = bytes + 8 * i + 64 * lane;
+            _mm_prefetch(reinterpret_cast<const char*>(from) + kAhead, _MM_HINT_T0);
+            sums[lane] = _mm512_xor_si512(sums[lane], _mm512_loadu_si512(from));
         }
     alignas(64) std::uint64_t lanes[8];
     _mm512_store_si512(lanes, _mm512_xor_si512(_mm512_xor_si512(sums[0], sums[1]), _mm512_xor_si512(sums[2], sums[3])));
     std::uint64_t sum = 0;
     for (const std::uint64_t lane : lanes) sum ^= lane;
-    for (; i < n; ++i) sum ^= words[i];
+    for (; i < n; ++i) sum ^= word_at(bytes + 8 * i);
     return sum;
 }
 

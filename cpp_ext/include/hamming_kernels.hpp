@@ -28,8 +28,8 @@ struct Kernel {
     // The same for one query straight from rows, without a tile; false where it has no way for this width. May be null.
     bool (*stream)(const std::uint8_t* rows, std::size_t width, std::size_t n, const std::uint64_t* query, Collector& found,
                    std::uint64_t first_row);
-    // The exclusive or of all words: what reading costs without any work. n is in words.
-    std::uint64_t (*read)(const std::uint64_t* words, std::size_t n);
+    // The exclusive or of n words of 8 bytes: what reading costs without any work.
+    std::uint64_t (*read)(const std::uint8_t* bytes, std::size_t n);
 };
 
 inline std::size_t words_of(std::size_t width) { return (width + 7) / 8; }
@@ -91,15 +91,21 @@ inline void scan_portable(const std::uint64_t* tile, std::size_t n, std::size_t 
     }
 }
 
-inline std::uint64_t read_portable(const std::uint64_t* words, std::size_t n) {
+inline std::uint64_t word_at(const std::uint8_t* bytes) {
+    std::uint64_t word;
+    std::memcpy(&word, bytes, 8);
+    return word;
+}
+
+inline std::uint64_t read_portable(const std::uint8_t* bytes, std::size_t n) {
     std::uint64_t sums[8] = {};
     std::size_t i = 0;
     for (; i + 8 <= n; i += 8) {
-        prefetch(words + i + kAhead / 8);
-        for (std::size_t lane = 0; lane < 8; ++lane) sums[lane] ^= words[i + lane];
+        prefetch(bytes + 8 * i + kAhead);
+        for (std::size_t lane = 0; lane < 8; ++lane) sums[lane] ^= word_at(bytes + 8 * (i + lane));
     }
     std::uint64_t sum = 0;
-    for (; i < n; ++i) sum ^= words[i];
+    for (; i < n; ++i) sum ^= word_at(bytes + 8 * i);
     for (const std::uint64_t lane : sums) sum ^= lane;
     return sum;
 }

@@ -213,7 +213,8 @@ void bind_hamming(py::module_& m) {
     m.def("hamming_range", &hamming_range, py::arg("codes").noconvert(), py::arg("queries").noconvert(), py::arg("radius"),
           py::arg("threads"), py::arg("kernel"));
     m.def("hamming_read", &hamming_read, py::arg("codes").noconvert(), py::arg("threads"), py::arg("kernel"));
-    py::class_<hamming::Tables>(m, "HammingTables")
+    // Local: two copies of the module may live in one process, that of cpp_ext and one shipped beside a copied runtime.
+    py::class_<hamming::Tables>(m, "HammingTables", py::module_local())
         .def(py::init(&make_tables), py::arg("codes").noconvert(), py::arg("substrings"), py::arg("threads"))
         .def_property_readonly("substrings", &hamming::Tables::substrings)
         .def_property_readonly("bytes", &hamming::Tables::bytes)

@@ -72,6 +72,15 @@ def hamming_range(
     return compiled.hamming_range(rows, asked, radius, usable_threads(threads), kernel)  # type: ignore[no-any-return]
 
 
+def hamming_read(codes: Codes, *, threads: int | None = None, kernel: str | None = None) -> int:
+    """The exclusive or of all whole words of 8 bytes: the time it takes is what no search can fall below."""
+    check(codes, codes)
+    compiled = native()
+    if compiled is None:
+        return hamming_read_numpy(codes)
+    return int(compiled.hamming_read(np.ascontiguousarray(codes), usable_threads(threads), kernel))
+
+
 def hamming_topk_numpy(codes: Codes, queries: Codes, k: int) -> tuple[Distances, Rows]:
     """The twin of the native `hamming_topk`."""
     k = min(k, len(codes))
@@ -100,6 +109,12 @@ def hamming_range_numpy(codes: Codes, queries: Codes, radius: int) -> tuple[Rows
         offsets[place + 1] = offsets[place] + len(found[-1])
     together = np.concatenate(found)
     return offsets, _distances(together), _rows(together)
+
+
+def hamming_read_numpy(codes: Codes) -> int:
+    """The twin of the native `hamming_read`."""
+    flat = np.ascontiguousarray(codes).reshape(-1)
+    return int(np.bitwise_xor.reduce(flat[: flat.size // 8 * 8].view("<u8")))
 
 
 def _hits(codes: Codes, query: Codes, begin: int) -> NDArray[np.int64]:

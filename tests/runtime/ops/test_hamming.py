@@ -98,6 +98,15 @@ def test_all_codes_come_in_order_where_k_is_the_number_of_codes(kernel: str) -> 
     np.testing.assert_array_equal(rows, ops.hamming_topk_numpy(codes, queries, 5000)[1])
 
 
+@pytest.mark.parametrize("kernel", ops.hamming_kernels())
+@pytest.mark.parametrize("width", [1, 7, 8, 13, 64])
+def test_reading_gives_the_exclusive_or_of_all_whole_words(kernel: str, width: int) -> None:
+    for n in (0, 1, 40, 999, 40_000):
+        for codes in (draw(n, width, 256, n), draw(n + 1, width, 256, n)[1:]):
+            expected = ops.hamming_read_numpy(codes)
+            assert ops.hamming_read(codes, threads=3, kernel=kernel if ops.backend() == "native" else None) == expected
+
+
 def test_no_codes_and_no_queries_are_answered_by_empty_arrays() -> None:
     none, some = np.zeros((0, 8), np.uint8), draw(5, 8, 256, 0)
     assert [part.shape for part in ops.hamming_topk(none, some, 3)] == [(5, 0), (5, 0)]
