@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import resource
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,22 +22,83 @@ EXAMPLES = """\
 examples:
   python -m benchmarks.comkd_cifar100 --data cifar100.zip                    trains the teacher first
   python -m benchmarks.comkd_cifar100 --data cifar100.zip --teacher model.pt --seeds 5 --epochs 10
+  python -m benchmarks.comkd_cifar100 --data cifar100.zip --pilot --seeds 1 --epochs 2
+                                                        choices that the paper leaves open, on held-out training images
 
 protocol: 32x32 images, classes in alphabetical order, the first 50 are base; the teacher saw captions of all training images, students
-see the same images without labels (but for the supervised one); selection on held-out training images; test images are read once
+see the same images without labels (but for the supervised one); a tenth of the training images is held out, and no choice is made by
+anything but them; test images are read once
 """
+KL_ONLY = ("align_weight=0", "attention=none")
 ARMS = {
-    "supervised student": ("kl_weight=0", "align_weight=0", "attention=none", "label_weight=1", "head=learned"),
-    "FD": ("kl_weight=0", "align_weight=0", "attention=none", "feature_weight=2000"),
-    "KL (plain KD)": ("align_weight=0", "attention=none"),
-    "KL + FD": ("align_weight=0", "attention=none", "feature_weight=2000"),
+    "supervised student": ("kl_weight=0", *KL_ONLY, "label_weight=1", "head=learned"),
+    "FD": ("kl_weight=0", *KL_ONLY, "feature_weight=2000"),
+    "KL (plain KD)": KL_ONLY,
+    "KL + FD": (*KL_ONLY, "feature_weight=2000"),
     "ComKD": (),
+}
+SECOND = ("supervised student", "FD", "KL + FD")  # after the pair that the question is about
+PILOT = {
+    "KL (plain KD)": KL_ONLY,
+    "ComKD, IFAlign sum 1": ("align_reduction=sum", "align_weight=1", "attention_scale=0"),
+    "ComKD, IFAlign sum 0.1": ("align_reduction=sum", "align_weight=0.1", "attention_scale=0"),
+    "ComKD, IFAlign mean 1": ("align_reduction=mean", "align_weight=1", "attention_scale=0"),
+    "ComKD, IFAlign mean 1, hot attention": ("align_reduction=mean", "align_weight=1", "attention_scale=0.01"),
+    "ComKD, IFAlign mean 1, plain attention": (
+        "align_reduction=mean",
+        "align_weight=1",
+        "attention=plain",
+        "attention_scale=0.005",
+    ),
 }
 MEASURES = ("base", "new", "hm", "top1", "ece")
 
 
+@dataclass(frozen=True)
+class Plan:
+    """What is run on which data; `split` is the part whose figures are shown."""
+
+    out: Path
+    data: Path
+    teacher: Path
+    seeds: int
+    epochs: float
+    jobs: int
+    arms: dict[str, tuple[str, ...]]
+    split: str
+
+    def folder(self, arm: str, seed: int) -> Path:
+        """Of one run."""
+        name = "".join(letter if letter.isalnum() else "_" for letter in arm)
+        return self.out / f"{name}-{seed}"
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Train what is not there yet, then print and write the table; returns the exit status."""
+    given = _parser().parse_args(arguments)
+    if not given.data.exists():
+        print(f"error: there is no {given.data}; --data is CIFAR-100 as class folders or a zip of them", file=sys.stderr)
+        return 2
+    teacher = given.teacher or _train(given.out / "teacher", given.data, os.cpu_count() or 1, "epochs=0.05", "select_every=0")
+    arms, split = (PILOT, "val") if given.pilot else (ARMS, "test")
+    out = given.out / "pilot" if given.pilot else given.out
+    plan = Plan(out, given.data, teacher, given.seeds, given.epochs, given.jobs, arms, split)
+    if not given.report:
+        _students(plan)
+    if not list(out.glob("*-*/model.pt")):
+        print(f"error: there is no finished student in {out}", file=sys.stderr)
+        return 2
+    found = _collect(plan)
+    text = _text(plan, found)
+    print(text)
+    (out / "results.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    if given.write:
+        given.write.parent.mkdir(parents=True, exist_ok=True)
+        given.write.write_text(text + "\n", encoding="utf-8")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.comkd_cifar100",
         description=__doc__,
@@ -46,70 +111,145 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--out", type=Path, default=Path("runs/cifar100"), help="runs (default runs/cifar100); a second call goes on"
     )
     parser.add_argument("--seeds", type=int, default=3, help="of students (default 3)")
-    parser.add_argument("--epochs", type=float, default=6.0, help="of students, the same for all (default 6)")
-    given = parser.parse_args(arguments)
-    teacher = given.teacher or _train(given.out / "teacher", given.data, "epochs=0.05", "select_every=0")
-    for seed in range(given.seeds):
-        for arm, overrides in ARMS.items():
-            common = (f"teacher={teacher}", "pretrain_epochs=0", f"epochs={given.epochs}", f"seed={seed}", "select_every=0")
-            _train(given.out / f"{arm.replace(' ', '_')}-{seed}", given.data, *common, f"cache={given.out / 'cache'}", *overrides)
-            _report(given.out, given.epochs, teacher)
-    print(_report(given.out, given.epochs, teacher))
-    return 0
+    parser.add_argument("--epochs", type=float, default=10.0, help="of students, the same for all (default 10)")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="students at a time (default: one for each core)")
+    parser.add_argument("--pilot", action="store_true", help="compare open choices on held-out training images instead")
+    parser.add_argument("--report", action="store_true", help="only tell of the runs that have ended")
+    parser.add_argument("--write", type=Path, metavar="MD", help="also write the table as Markdown")
+    return parser
 
 
-def _train(out: Path, data: Path, *overrides: str) -> Path:
-    """The model.pt of one run, trained if it is not there."""
+def _students(plan: Plan) -> None:
+    """Every arm with every seed; the first run alone, since it leaves the teacher's features for the others."""
+    runs = [(arm, seed) for seed in range(plan.seeds) for arm in plan.arms]
+    runs.sort(key=lambda run: run[0] in SECOND)  # stable: within each half by seed
+    threads = max((os.cpu_count() or 1) // plan.jobs, 1)
+    common = (f"teacher={plan.teacher}", "pretrain_epochs=0", f"epochs={plan.epochs}", "select_every=0")
+    cache = f"cache={plan.teacher.parent / 'features'}"
+
+    def run(arm: str, seed: int) -> None:
+        _train(plan.folder(arm, seed), plan.data, threads, *common, cache, f"seed={seed}", *plan.arms[arm])
+        print(f"seed {seed}, {arm}: done", file=sys.stderr, flush=True)
+
+    first = next(pair for pair in runs if "label_weight=1" not in plan.arms[pair[0]])
+    if not any((plan.teacher.parent / "features").glob("*.npy")):
+        run(*first)
+    with ThreadPoolExecutor(plan.jobs) as pool:
+        for ended in [pool.submit(run, *pair) for pair in runs]:
+            ended.result()
+
+
+def _train(out: Path, data: Path, threads: int, *overrides: str) -> Path:
+    """The model.pt of one run, trained if it is not there; its times go beside it."""
     model = out / "model.pt"
-    if not model.exists():
-        began = time.process_time(), time.perf_counter()
-        command = [
-            sys.executable,
-            "-m",
-            "train.run",
-            "comkd_clip",
-            "--preset",
-            "cifar100",
-            "--data",
-            str(data),
-            "--out",
-            str(out),
-        ]
-        subprocess.run([*command, "--precision", "bf16-mixed", "--resume", *overrides], check=True, stdout=subprocess.DEVNULL)
-        (out / "seconds.json").write_text(json.dumps({"wall": time.perf_counter() - began[1]}), encoding="utf-8")
+    if model.exists():
+        return model
+    out.mkdir(parents=True, exist_ok=True)
+    began = time.perf_counter()
+    command = [sys.executable, "-m", "train.run", "comkd_clip", "--preset", "cifar100", "--data", str(data), "--out", str(out)]
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
+    with (out / "log.txt").open("w", encoding="utf-8") as log:
+        process = subprocess.Popen(
+            [*command, "--precision", "bf16-mixed", "--resume", *overrides], stdout=log, stderr=log, env=environment
+        )
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    if status:
+        raise SystemExit(f"{out.name} failed; its last words in {out / 'log.txt'}:\n{(out / 'log.txt').read_text()[-800:]}")
+    seconds = {"wall": time.perf_counter() - began, "cpu": _cpu(used)}
+    (out / "seconds.json").write_text(json.dumps(seconds), encoding="utf-8")
     return model
 
 
-def _report(out: Path, epochs: float, teacher: Path) -> str:
-    """The table so far; also written to results.json beside the runs."""
+def _cpu(used: resource.struct_rusage) -> float:
+    return used.ru_utime + used.ru_stime
+
+
+def _collect(plan: Plan) -> dict[str, Any]:
+    """Figures of all runs by arm, in the order of seeds."""
     from train import checkpoint
 
-    found: dict[str, dict[str, list[float]]] = {}
+    measures: dict[str, dict[str, list[float]]] = {}
     parameters: dict[str, int] = {}
-    for arm in ARMS:
-        for path in sorted(out.glob(f"{arm.replace(' ', '_')}-*/model.pt")):
-            saved = checkpoint.load(path)
+    seconds: dict[str, list[float]] = {}
+    seeds: dict[str, list[int]] = {}
+    for arm in plan.arms:
+        for seed in range(plan.seeds):
+            if not (plan.folder(arm, seed) / "model.pt").exists():
+                continue
+            saved = checkpoint.load(plan.folder(arm, seed) / "model.pt")
+            seeds.setdefault(arm, []).append(seed)
             parameters[arm] = _count(saved.model, "student.")
             for tower, name in (("student", arm), ("teacher", "teacher")):
-                if tower == "teacher" and "teacher" in found:
-                    continue
-                for key in MEASURES:
-                    found.setdefault(name, {}).setdefault(key, []).append(saved.metrics[f"test/{tower}/{key}"])
-    parameters["teacher"] = _count(checkpoint.load(teacher).model, "teacher.")
-    (out / "results.json").write_text(
-        json.dumps({"machine": describe().to_dict(), "epochs": epochs, "parameters": parameters, "test": found}, indent=1),
-        encoding="utf-8",
-    )
-    lines = ["| | base | new | HM | top-1 of 100 | ECE | parameters |", "|---|---|---|---|---|---|---|"]
-    for name in ("teacher", *ARMS):
-        if name in found:
-            cells = " | ".join(_spread(found[name][key]) for key in MEASURES)
-            lines.append(f"| {name} | {cells} | {parameters.get(name, 0):,} |")
-    return "\n".join(lines)
+                if tower == "student" or "label_weight=1" not in plan.arms[arm]:
+                    for key in MEASURES:
+                        measures.setdefault(name, {}).setdefault(key, []).append(saved.metrics[f"{plan.split}/{tower}/{key}"])
+            spent = plan.folder(arm, seed) / "seconds.json"
+            if spent.exists():
+                seconds.setdefault(arm, []).append(json.loads(spent.read_text(encoding="utf-8"))["cpu"])
+    measures["teacher"] = {key: values[:1] for key, values in measures["teacher"].items()}  # the same in every run
+    state = checkpoint.load(plan.teacher).model
+    parameters |= {"teacher": _count(state, "teacher."), "teacher's image tower": _count(state, "teacher.image.")}
+    return {
+        "machine": describe().to_dict(),
+        "split": plan.split,
+        "epochs": plan.epochs,
+        "seeds": seeds,
+        "parameters": parameters,
+        "cpu_seconds": seconds,
+        "measures": measures,
+    }
 
 
 def _count(state: dict[str, Any], prefix: str) -> int:
-    return sum(value.numel() for name, value in state.items() if name.startswith(prefix))
+    """Parameters, without the running statistics and constants beside them."""
+    buffers = ("running_mean", "running_var", "num_batches_tracked", ".mean", ".std", "student.logit_scale")
+    return sum(value.numel() for name, value in state.items() if name.startswith(prefix) and not name.endswith(buffers))
+
+
+def _text(plan: Plan, found: dict[str, Any]) -> str:
+    measures, parameters = found["measures"], found["parameters"]
+    what = "held-out training images" if plan.split == "val" else "test images"
+    title = (
+        f"CIFAR-100, {what}, accuracy in percent: among the 50 base classes, among the 50 new ones, their harmonic mean, top-1 of "
+        f"100; expected calibration error; {plan.epochs:g} epochs, mean ± standard deviation over the seeds of the student; one teacher."
+    )
+    lines = [
+        title,
+        "",
+        *(f"    {line}" for line in str(describe()).splitlines()),
+        "",
+        "| | base | new | HM | top-1 | ECE | seeds | parameters | CPU s a run |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for name in ("teacher", *found["seeds"]):
+        cells = " | ".join(_spread(measures[name][key]) for key in MEASURES)
+        count, spent = len(found["seeds"].get(name, [0])), found["cpu_seconds"].get(name)
+        lines.append(
+            f"| {name} | {cells} | {count} | {parameters[name]:,} | {f'{statistics.median(spent):.0f}' if spent else ''} |"
+        )
+    lines += ["", *_differences(found)]
+    teacher, share = measures["teacher"]["hm"][0], parameters["teacher's image tower"]
+    lines += [
+        "",
+        f"HM relative to the teacher's {teacher:.1f}: "
+        + ", ".join(f"{arm} {statistics.mean(measures[arm]['hm']) / teacher:.1%}" for arm in found["seeds"])
+        + f". The teacher's image tower alone has {share:,} parameters.",
+    ]
+    return "\n".join(lines)
+
+
+def _differences(found: dict[str, Any]) -> list[str]:
+    """Harmonic means against plain KD's, over the seeds that both have."""
+    of = {arm: dict(zip(seeds, found["measures"][arm]["hm"], strict=True)) for arm, seeds in found["seeds"].items()}
+    base = of.pop("KL (plain KD)", {})
+    lines = []
+    for arm, values in of.items():
+        gaps = [value - base[seed] for seed, value in values.items() if seed in base]
+        if gaps:
+            shown = ", ".join(f"{gap:+.2f}" for gap in gaps)
+            lines.append(f"- HM of {arm} minus KL's, paired by seed: {_spread(gaps)} ({shown})")
+    return lines
 
 
 def _spread(values: Sequence[float]) -> str:

@@ -32,3 +32,25 @@ class HammingTables:
         self, codes: NDArray[np.uint8], queries: NDArray[np.uint8], radius: int, budget: float, threads: int
     ) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int64], int]: ...
     def costs(self, queries: NDArray[np.uint8], k: int, budget: float) -> NDArray[np.float64]: ...
+
+def descriptor_kernels() -> list[str]: ...
+def select_descriptors(
+    support: NDArray[np.float32], count: int, other_images: bool, threads: int, kernels: str
+) -> tuple[NDArray[np.int32], NDArray[np.float32]]: ...
+def select_queries(
+    query: NDArray[np.float32],
+    support: NDArray[np.float32],
+    index: NDArray[np.int32] | None,
+    count: int,
+    threads: int,
+    kernels: str,
+) -> tuple[NDArray[np.bool_], NDArray[np.float32]]: ...
+def image_to_class(
+    query: NDArray[np.float32],
+    support: NDArray[np.float32],
+    index: NDArray[np.int32] | None,
+    mask: NDArray[np.bool_] | None,
+    k: int,
+    threads: int,
+    kernels: str,
+) -> NDArray[np.float32]: ...

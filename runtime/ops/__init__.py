@@ -1,6 +1,16 @@
 """Each native op twice: a NumPy twin here, and C++ where it is built; `backend()` tells which one answers."""
 
 from .backend import backend
+from .descriptors import (
+    QuerySelection,
+    Selection,
+    image_to_class,
+    image_to_class_numpy,
+    select_descriptors,
+    select_descriptors_numpy,
+    select_queries,
+    select_queries_numpy,
+)
 from .hamming import (
     MOST_BYTES,
     hamming_kernels,
@@ -19,6 +29,8 @@ __all__ = [
     "MOST_BYTES",
     "HammingTables",
     "HammingTablesNumpy",
+    "QuerySelection",
+    "Selection",
     "Window",
     "backend",
     "hamming_kernels",
@@ -28,7 +40,13 @@ __all__ = [
     "hamming_read_numpy",
     "hamming_topk",
     "hamming_topk_numpy",
+    "image_to_class",
+    "image_to_class_numpy",
     "resize",
     "resize_numpy",
+    "select_descriptors",
+    "select_descriptors_numpy",
+    "select_queries",
+    "select_queries_numpy",
     "usable_threads",
 ]

@@ -43,6 +43,7 @@ class ImageData:
         templates: prompts with one {} for the class name.
         train, val, test: val is held out of train, never taken from test.
         unlabelled: further images without labels, if given.
+        captioned: images with captions that show no new class, for a teacher trained here; None: train serves.
         notes: how the splits came about, a sentence each.
     """
 
@@ -55,6 +56,7 @@ class ImageData:
     val: Split
     test: Split
     unlabelled: Split | None = None
+    captioned: Split | None = None
     notes: tuple[str, ...] = ()
 
 

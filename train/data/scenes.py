@@ -23,6 +23,7 @@ from .split import Split
 SIZE = 48
 SIZES = (16, 512)
 TEMPLATES = ("a photo of a {}",)
+CORPUS = 3  # captioned images for each training image
 TEST_SEED = 20_240  # the test images are the same for every seed
 _TRAIN, _VAL, _TEST, _CORPUS = 1, 2, 3, 4
 
@@ -189,31 +190,6 @@ def _split(
     return Split(labels, Scenes(scenes, keys, size, part), np.arange(len(mains)), captions)
 
 
-def open_scenes(
-    *, seed: int, size: int = SIZE, base: int = 64, new: int = 32, train: int = 128, val: int = 12, test: int = 24
-) -> ImageData:
-    """The embedded data set.
-
-    Args:
-        seed: of train and val; test is the same for every seed.
-        size: side of the images in pixels.
-        base, new: numbers of classes; labels are base first, each half in alphabetical order.
-        train, val, test: images of each class.
-    """
-    known, unseen = compositions(base, new)
-    classes = known + unseen
-
-    def part(name: str, each: int, *parts: int) -> Split:
-        labels = np.arange(each * len(classes)) % len(classes)
-        return _split(name, [classes[label] for label in labels], known, labels, (parts[0], parts[1]), size)
-
-    note = f"procedural scenes, drawn when read; {new} compositions are new classes and never the second thing of a scene."
-    return ImageData(
-        "scenes", tuple(item.name for item in classes), tuple(range(base)), tuple(range(base, base + new)), TEMPLATES,
-        part("train", train, _TRAIN, seed), part("val", val, _VAL, seed), part("test", test, _TEST, TEST_SEED), notes=(note,),
-    )  # fmt: skip
-
-
 def caption_corpus(images: int, *, seed: int, size: int = SIZE, exclude: Collection[str] = ()) -> Split:
     """Captioned scenes of all compositions, for training a teacher from nothing.
 
@@ -233,3 +209,32 @@ def caption_corpus(images: int, *, seed: int, size: int = SIZE, exclude: Collect
         raise ValueError(f"{len(exclude)} of {len(EVERY)} compositions are excluded; a corpus needs at least two.")
     order = [allowed[i % len(allowed)] for i in range(images)]
     return _split("corpus", order, allowed, np.full(images, -1), (_CORPUS, seed), size)
+
+
+def open_scenes(
+    *, seed: int, size: int = SIZE, base: int = 64, new: int = 32, train: int = 128, val: int = 12, test: int = 24
+) -> ImageData:
+    """The embedded data set.
+
+    Args:
+        seed: of train and val; test is the same for every seed.
+        size: side of the images in pixels.
+        base, new: numbers of classes; labels are base first, each half in alphabetical order.
+        train, val, test: images of each class.
+    """
+    known, unseen = compositions(base, new)
+    classes = known + unseen
+
+    def part(name: str, each: int, *parts: int) -> Split:
+        labels = np.arange(each * len(classes)) % len(classes)
+        return _split(name, [classes[label] for label in labels], known, labels, (parts[0], parts[1]), size)
+
+    note = (
+        f"procedural scenes, drawn when read; {new} compositions are new classes: never the second thing of a scene, and neither "
+        "shown nor named among the captioned images that a teacher is trained on."
+    )
+    corpus = caption_corpus(CORPUS * train * len(classes), seed=seed, size=size, exclude=[item.name for item in unseen])
+    return ImageData(
+        "scenes", tuple(item.name for item in classes), tuple(range(base)), tuple(range(base, base + new)), TEMPLATES,
+        part("train", train, _TRAIN, seed), part("val", val, _VAL, seed), part("test", test, _TEST, TEST_SEED), captioned=corpus, notes=(note,),
+    )  # fmt: skip

@@ -25,7 +25,7 @@ from .config import Config
 from .distilling import student_objective
 from .evaluation import embeddings, measures
 from .feed import CHUNK, Feed
-from .preparation import captions, load_student, load_teacher, open_data, prepare
+from .preparation import captioned, captions, load_student, load_teacher, open_data, prepare
 from .student import Closed, Embedding, Open, Student
 from .teaching import PromptAverage, contrast_objective, prompt_objective, relabelled
 
@@ -74,9 +74,10 @@ class ComKDCLIP(Method):
 
     def stages(self, data: Path | None) -> Iterator[Stage]:
         opened = open_data(self.config, data)
-        train = self._feed(opened.train)  # one for both stages, so that images are read once
+        train = self._feed(opened.train)
         if self.config.pretrain_epochs and not self.config.teacher:
-            yield self._pretrain(opened, train)
+            shown = captioned(opened)  # where it is train, both stages share what was read
+            yield self._pretrain(opened, train if shown is opened.train else self._feed(shown))
         if self.config.prompt_epochs:
             yield self._prompt(opened)
         yield self._distil(opened, train)
@@ -87,7 +88,7 @@ class ComKDCLIP(Method):
     def _pretrain(self, data: ImageData, feed: Feed) -> Stage:
         config = self.config
         texts, number = captions(data)
-        steps = _steps(config.pretrain_epochs, len(data.train), config.pretrain_batch)
+        steps = _steps(config.pretrain_epochs, len(feed), config.pretrain_batch)
         self.teacher.requires_grad_(True)
         trained = [parameter for name, parameter in self.teacher.named_parameters() if "prompts" not in name]
         return Stage(

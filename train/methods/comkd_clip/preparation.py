@@ -11,7 +11,7 @@ from runtime.prepare import Geometry
 from train import teachers
 from train.blocks.clip import ClipSpec, TextSpec, VisionSpec
 from train.contract import Facts
-from train.data.images import ImageData, open_images
+from train.data.images import ImageData, Split, open_images
 from train.teachers.tokenizer import Tokenizer
 
 from .config import Config
@@ -188,17 +188,23 @@ def _student(config: Config, teacher: ClipSpec) -> VisionSpec:
     )
 
 
+def captioned(data: ImageData) -> Split:
+    """The images that a teacher trained here learns from."""
+    return data.train if data.captioned is None else data.captioned
+
+
 def captions(data: ImageData) -> tuple[tuple[str, ...], torch.Tensor]:
-    """Distinct captions of the training images, and each image's number among them, (n,); the first template where none are."""
-    if data.train.captions is not None:
-        distinct = tuple(dict.fromkeys(data.train.captions))
+    """Distinct captions of the teacher's images, and each image's number among them, (n,); the first template where none are."""
+    shown = captioned(data)
+    if shown.captions is not None:
+        distinct = tuple(dict.fromkeys(shown.captions))
         number = {caption: index for index, caption in enumerate(distinct)}
-        return distinct, torch.tensor([number[caption] for caption in data.train.captions])
-    if (data.train.labels < 0).any():
+        return distinct, torch.tensor([number[caption] for caption in shown.captions])
+    if (shown.labels < 0).any():
         raise ValueError(
             f"{data.name} has images without class; a teacher can only be trained here on labelled or captioned images"
         )
-    return tuple(data.templates[0].format(name) for name in data.classes), torch.from_numpy(data.train.labels)
+    return tuple(data.templates[0].format(name) for name in data.classes), torch.from_numpy(shown.labels)
 
 
 def _corpus(data: ImageData) -> list[str]:

@@ -84,4 +84,11 @@ def test_equal_captions_of_scenes_share_a_number() -> None:
     data = open_data(METHOD.smoke, None)
     texts, number = captions(data)
     assert len(set(texts)) == len(texts)
-    assert [texts[place] for place in number.tolist()] == list(data.train.captions or ())
+    assert data.captioned is not None and data.captioned.captions is not None
+    assert [texts[place] for place in number.tolist()] == list(data.captioned.captions)
+
+
+def test_a_teacher_of_scenes_reads_of_no_new_class() -> None:
+    data = open_data(METHOD.smoke, None)
+    texts, _ = captions(data)
+    assert not any(data.classes[label] in text for label in data.new for text in texts)
