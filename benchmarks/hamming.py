@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -23,14 +23,17 @@ from .machine import describe
 
 EXAMPLES = """examples:
   python -m benchmarks.hamming                                    1M codes; pip install faiss-cpu usearch for the peers
-  python -m benchmarks.hamming --codes 10000000 --bits 512 --queries 1 --threads 1,2 --json hamming.json
-  python -m benchmarks.hamming --codes 100000 --bits 64 --approximate
+  python -m benchmarks.hamming --codes 10M --bits 512 --queries 1 --threads 1,2 --into hamming.json
+  python -m benchmarks.hamming --codes 100k --bits 64 --approximate
 """
-OURS, FLAT, READ = "contrastrt", "faiss flat", "read"
+OURS, FLAT, COUNTING, READ = "contrastrt", "faiss flat", "faiss flat, counting", "read"
+APPROXIMATE = ("faiss hnsw", "faiss ivf", "faiss multihash")
 SLOW = 4_000_000  # pairs of query and code up to which usearch and NumPy are timed as well
 CLUSTER = 1000  # codes around a centre, on average
 PASSES, PAUSE = 2, 0.3  # of the timing; seconds after FAISS, whose OpenMP threads go on spinning after a call
+PACKAGES = {"faiss": "faiss-cpu", "usearch": "usearch"}
 Calls = dict[str, Callable[[], object]]
+Setting = tuple[Any, str, int]
 
 
 @dataclass(frozen=True)
@@ -64,18 +67,40 @@ class Peers:
         found: Calls = {}
         if self.faiss is not None:
             self.faiss.omp_set_num_threads(threads)
-            for name, index in self.indexes.items():
-                found[name] = _bind(index.search, queries, k)
+            for name, index, setting in self._settings():
+                found[name] = _with_setting(index, setting, queries, k)
         if len(self.codes) * len(queries) <= SLOW:
             found["numpy"] = _bind(ops.hamming_topk_numpy, self.codes, queries, k)
             if self.usearch is not None:
                 found["usearch"] = self._usearch(queries, k, threads)
         return found
 
+    def _settings(self) -> Iterator[tuple[str, Any, Setting]]:
+        """A name, an index, and the attribute that is set before a search."""
+        for name, index in self.indexes.items():
+            match name:
+                case "faiss flat":
+                    yield FLAT, index, (index, "use_heap", True)
+                    yield COUNTING, index, (index, "use_heap", False)
+                case "faiss hnsw":
+                    yield from ((f"{name} ef {ef}", index, (index.hnsw, "efSearch", ef)) for ef in (16, 128))
+                case "faiss ivf":
+                    yield from ((f"{name} nprobe {probes}", index, (index, "nprobe", probes)) for probes in (4, 64))
+                case _:
+                    yield from ((f"{name} nflip {flips}", index, (index, "nflip", flips)) for flips in (0, 2))
+
     def _usearch(self, queries: NDArray[np.uint8], k: int, threads: int) -> Callable[[], object]:
         usearch, codes = self.usearch, self.codes
         assert usearch is not None
         return lambda: usearch.search(codes, queries, k, usearch.MetricKind.Hamming, exact=True, threads=threads)
+
+
+def _with_setting(index: Any, setting: Setting, queries: NDArray[np.uint8], k: int) -> Callable[[], object]:
+    def call() -> object:
+        setattr(*setting)
+        return index.search(queries, k)
+
+    return call
 
 
 def _approximate(faiss: Any, codes: NDArray[np.uint8], bits: int) -> dict[str, Any]:
@@ -84,10 +109,8 @@ def _approximate(faiss: Any, codes: NDArray[np.uint8], bits: int) -> dict[str, A
     quantizer = faiss.IndexBinaryFlat(bits)
     inverted = faiss.IndexBinaryIVF(quantizer, bits, lists)
     inverted.kept = quantizer  # FAISS holds a bare pointer to it
-    inverted.nprobe = 16
     inverted.train(codes[: 50 * lists])
     hashed = faiss.IndexBinaryMultiHash(bits, 4, min(16, bits // 4))
-    hashed.nflip = 1
     return {"faiss hnsw": faiss.IndexBinaryHNSW(bits, 16), "faiss ivf": inverted, "faiss multihash": hashed}
 
 
@@ -126,6 +149,7 @@ def measure(
             recall = _check(calls)
             if read is not None:
                 calls[READ] = _bind(read, codes, number)
+            print(f"{count:,} codes of {bits} bits, {batch} queries, {number} threads", file=sys.stderr)
             cells.append(Cell(count, bits, batch, number, _timed(calls, seconds), recall))
     return cells
 
@@ -154,7 +178,7 @@ def _check(calls: Calls) -> dict[str, float]:
     recall = {}
     for name, call in calls.items():
         distances = _distances(call()).reshape(exact.shape)
-        if name in ("faiss hnsw", "faiss ivf", "faiss multihash"):  # FAISS fills up with the largest distance
+        if name.startswith(APPROXIMATE):  # FAISS fills up with the largest distance
             recall[name] = float(np.mean(distances <= exact[:, -1:]))
         elif not (distances == exact).all():
             raise RuntimeError(f"{name} gives other distances than {OURS}")
@@ -247,6 +271,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.seconds <= 0 or options.k < 1:
             raise ValueError(f"--seconds {options.seconds} and -k {options.k} must be above 0.")
         machine = describe()
+        for name in ("faiss", "usearch"):
+            if _imported(name) is None:
+                print(f"{name} is left out: it is not installed; pip install {PACKAGES[name]}", file=sys.stderr)
         cells: list[Cell] = []
         for count in counts:
             for bits in widths:
@@ -268,11 +295,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     compiled = native()
     compiler = "not built" if compiled is None else compiled.COMPILER
-    print(
-        f"{machine}\nnative ops: {compiler}; kernel {ops.hamming_kernels()[0]}; top-{options.k} of {'clustered' if options.clustered else 'uniform random'} codes; medians in ms"
+    drawn = "clustered" if options.clustered else "uniform random"
+    text = (
+        f"{machine}\nnative ops: {compiler}; kernel {ops.hamming_kernels()[0]}; top-{options.k} of {drawn} codes (synthetic); "
+        f"medians in ms\ntwo passes, in each at least 2 calls after one to warm up\n\n{table(cells)}"
     )
-    print(f"two passes, in each at least 2 calls after one to warm up\n\n{table(cells)}")
-    if options.json:
+    print(text)
+    if options.into:
         found: Mapping[str, Any] = {
             "machine": machine.to_dict(),
             "compiler": compiler,
@@ -281,15 +310,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "clustered": options.clustered,
             "cells": [asdict(cell) for cell in cells],
         }
-        options.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        options.into.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        options.into.with_suffix(".md").write_text(text + "\n", encoding="utf-8")
     return 0
 
 
 def _numbers(name: str, given: str) -> tuple[int, ...]:
     try:
-        found = tuple(int(part) for part in given.split(","))
+        scales = {"k": 1000, "M": 1_000_000}
+        found = tuple(int(part.rstrip("kM")) * scales.get(part[-1:], 1) for part in given.split(","))
     except ValueError as error:
-        raise ValueError(f"{name} {given!r} was given; expected numbers separated by commas.") from error
+        raise ValueError(f"{name} {given!r} was given; expected numbers separated by commas, such as 500k,1M.") from error
     if min(found) < 1:
         raise ValueError(f"{name} {given!r} was given; every number must be 1 or more.")
     return found
@@ -302,7 +333,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--codes", default="1000000", help="how many, separated by commas (default: 1000000)")
+    parser.add_argument("--codes", default="1M", help="how many, separated by commas (default: 1M)")
     parser.add_argument("--bits", default="64,128,256,512", help="of a code (default: 64,128,256,512)")
     parser.add_argument("--queries", default="1,16,256", help="of a batch (default: 1,16,256)")
     parser.add_argument("--threads", default="1,2", help="of all but NumPy, which has one (default: 1,2)")
@@ -316,7 +347,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--clustered", action="store_true", help=f"codes around centres, {CLUSTER} each, instead of uniform random ones"
     )
-    parser.add_argument("--json", type=Path, metavar="OUT", help="also write the numbers as JSON")
+    parser.add_argument("--into", type=Path, metavar="FILE", help="keep the numbers in this JSON file, and the table beside it")
     return parser
 
 
