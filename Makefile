@@ -8,11 +8,22 @@ EXTRAS := cpu,headless,train,export
 BIN = $(VENV)/bin
 SOURCES := pyproject.toml runtime/__init__.py $(shell find cpp_ext -name '*.cpp' -o -name '*.hpp' -o -name CMakeLists.txt)
 
+# make sanitize, test-aarch64, fuzz. Debian: apt-get install g++-aarch64-linux-gnu qemu-user
+CXX ?= g++
+CMAKE ?= cmake
+CXX_AARCH64 ?= aarch64-linux-gnu-g++
+QEMU_AARCH64 ?= qemu-aarch64
+FUZZ_SECONDS ?= 600
+ASAN := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+DRIVER := -std=c++17 -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror -pthread -Icpp_ext/include tests/cpp_ext/hamming_driver.cpp
+SANITIZED := tests/runtime/ops tests/runtime/test_index.py tests/runtime/test_index_choice.py
+SITE = $(abspath $(shell $(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))"))
+
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench lint clean
+.PHONY: help demo test bench lint sanitize test-aarch64 fuzz clean
 
 help:
-	@echo "make demo | test | bench | lint | clean   (PYTHON=$(PYTHON) VENV=$(VENV))"
+	@echo "make demo | test | bench | lint | sanitize | test-aarch64 | fuzz | clean   (PYTHON=$(PYTHON) VENV=$(VENV))"
 
 demo: $(VENV)/.installed  ## train, distil, export, verify and run on the embedded scenes
 	$(BIN)/python -m benchmarks.demo
@@ -28,6 +39,25 @@ bench: $(VENV)/.installed $(ARTIFACT)/artifact.json  ## latency and footprint of
 lint: $(VENV)/.installed-dev  ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+# The module is built a second time, beside a copy of the runtime: -S keeps the editable install from coming before it.
+sanitize: $(VENV)/.installed-dev  ## the native ops and their tests under ASan, UBSan and, without Python, TSan; minutes
+	rm -rf build/sanitize && mkdir -p build/sanitize/tests
+	cp -r runtime pyproject.toml build/sanitize/ && cp -r tests/runtime build/sanitize/tests/
+	$(CMAKE) -S cpp_ext -B build/sanitize/cmake -DCMAKE_BUILD_TYPE=None -DCMAKE_CXX_FLAGS="-O1 -g $(ASAN)" \
+		-DCONTRASTRT_PACKAGE=runtime -DPython_EXECUTABLE=$(abspath $(BIN)/python) -Dpybind11_DIR=$$($(BIN)/pybind11-config --cmakedir)
+	$(CMAKE) --build build/sanitize/cmake && $(CMAKE) --install build/sanitize/cmake --prefix build/sanitize
+	cd build/sanitize && PYTHONPATH=.:$(SITE) ASAN_OPTIONS=detect_leaks=0 \
+		LD_PRELOAD="$(foreach library,asan ubsan stdc++,$(shell $(CXX) -print-file-name=lib$(library).so))" $(abspath $(BIN)/python) -S -m pytest -q $(SANITIZED)
+	$(CXX) $(DRIVER) -O1 -g $(ASAN) -o build/sanitize/driver-address && build/sanitize/driver-address
+	$(CXX) $(DRIVER) -O1 -g -fsanitize=thread -o build/sanitize/driver-thread && build/sanitize/driver-thread
+
+test-aarch64:  ## the native search on an emulated ARM processor: NEON against bits counted one by one
+	mkdir -p build
+	$(CXX_AARCH64) $(DRIVER) -O2 -static -o build/driver-aarch64 && $(QEMU_AARCH64) build/driver-aarch64
+
+fuzz: $(VENV)/.installed-dev  ## the readers of index files, with damaged ones, for FUZZ_SECONDS
+	$(BIN)/python tests/fuzz/fuzz_index_file.py --seconds $(FUZZ_SECONDS)
 
 clean:  ## what building and checking left behind; runs/ stays
 	rm -rf .venv build dist *.egg-info .*_cache .hypothesis

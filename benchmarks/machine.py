@@ -10,8 +10,18 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("numpy", "opencv-python-headless", "onnxruntime", "onnxruntime-gpu", "torch")
-INSTRUCTIONS = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "asimd", "asimddp", "i8mm")  # that int8 speed hangs on
+PACKAGES = ("numpy", "faiss-cpu", "usearch", "opencv-python-headless", "onnxruntime", "onnxruntime-gpu", "torch")
+INSTRUCTIONS = (
+    "avx2",
+    "avx512f",
+    "avx512_vpopcntdq",
+    "avx512_vnni",
+    "avx_vnni",
+    "amx_int8",
+    "asimd",
+    "asimddp",
+    "i8mm",
+)  # that speed hangs on
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ COMMANDS = (
     "export.onnx",
     "export.bank",
     "runtime.run",
-    *(f"benchmarks.{name}" for name in ("demo", "latency", "footprint", "comkd_cifar100", "descriptors")),
+    *(f"benchmarks.{name}" for name in ("demo", "latency", "footprint", "comkd_cifar100", "descriptors", "hamming")),
 )
 # A folder of some machine; "/tmp" is on all of them.
 MACHINE_PATH = re.compile(r"(?<![\w.:/])/(home|root|Users|opt|work|mnt|srv|workspace)/\w|[A-Z]:\\\\?Users")

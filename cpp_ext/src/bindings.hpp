@@ -5,3 +5,4 @@
 
 void bind_descriptors(pybind11::module_& m);
 void bind_resize(pybind11::module_& m);
+void bind_hamming(pybind11::module_& m);

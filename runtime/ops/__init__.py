@@ -11,13 +11,35 @@ from .descriptors import (
     select_queries,
     select_queries_numpy,
 )
+from .hamming import (
+    MOST_BYTES,
+    hamming_kernels,
+    hamming_range,
+    hamming_range_numpy,
+    hamming_read,
+    hamming_read_numpy,
+    hamming_topk,
+    hamming_topk_numpy,
+    usable_threads,
+)
 from .resizing import Window, resize, resize_numpy
+from .tables import HammingTables, HammingTablesNumpy
 
 __all__ = [
+    "MOST_BYTES",
+    "HammingTables",
+    "HammingTablesNumpy",
     "QuerySelection",
     "Selection",
     "Window",
     "backend",
+    "hamming_kernels",
+    "hamming_range",
+    "hamming_range_numpy",
+    "hamming_read",
+    "hamming_read_numpy",
+    "hamming_topk",
+    "hamming_topk_numpy",
     "image_to_class",
     "image_to_class_numpy",
     "resize",
@@ -26,4 +48,5 @@ __all__ = [
     "select_descriptors_numpy",
     "select_queries",
     "select_queries_numpy",
+    "usable_threads",
 ]
