@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -99,6 +100,8 @@ def load(path: Path) -> Checkpoint:
             content = torch.load(file, map_location="cpu", weights_only=True)
         except Exception as error:  # over damaged bytes torch's reader stumbles with any exception there is
             reason = next(iter(str(error).splitlines()), type(error).__name__)
+            if isinstance(error, pickle.UnpicklingError):  # torch's own words advise to run what is inside
+                reason = "it is damaged or holds more than plain values and tensors; nothing in it was run"
             raise ValueError(
                 f"{path} is not a readable checkpoint of this project (truncated, or another kind of file): {reason}"
             ) from error
