@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import pickle
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -97,7 +98,9 @@ def load(path: Path) -> Checkpoint:
         raise FileNotFoundError(f"{path} is not a file; expected the model.pt that `python -m train.run` writes")
     with path.open("rb") as file:
         try:
-            content = torch.load(file, map_location="cpu", weights_only=True)
+            with warnings.catch_warnings():  # of a foreign pickle torch first says which protocol it has
+                warnings.simplefilter("ignore", UserWarning)
+                content = torch.load(file, map_location="cpu", weights_only=True)
         except Exception as error:  # over damaged bytes torch's reader stumbles with any exception there is
             reason = next(iter(str(error).splitlines()), type(error).__name__)
             if isinstance(error, pickle.UnpicklingError):  # torch's own words advise to run what is inside
