@@ -34,7 +34,7 @@ from export.timing import Timing, interleaved
 from runtime import ops
 
 from .descriptor_peers import FRACTION, NEAREST, half, line, nearest, select
-from .machine import describe
+from .machine import describe, native_compiler
 
 EXAMPLES = """examples:
   python -m benchmarks.descriptors                                   all six cases on 1 and on 2 threads, some minutes
@@ -255,17 +255,6 @@ def _cell(timing: Timing) -> str:
     return f"{timing.median:.{digits}f} ({timing.p10:.{digits}f} to {timing.p90:.{digits}f})"
 
 
-def compiler() -> str:
-    """What compiled the native ops, as the module's own comment section says."""
-    from runtime.ops.backend import native
-
-    module = native()
-    if module is None or module.__file__ is None:
-        return "not built"
-    match = re.search(rb"GCC: \([^\0]+|clang version [^\0]+", Path(module.__file__).read_bytes())
-    return match[0].decode("ascii", "replace") if match else "unknown"
-
-
 def _merge(
     path: Path, results: Sequence[Result], memory: dict[str, float | None]
 ) -> tuple[list[Result], dict[str, float | None]]:
@@ -302,7 +291,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             results += measure(name, threads, parts, options.seconds)
         if "line" in parts:
             memory[name] = extra_memory(name, 2)
-    head = f"{machine}\nops: {ops.backend()}, {compiler()}"
+    head = f"{machine}\nops: {ops.backend()}, {native_compiler()}"
     if options.into:
         results, memory = _merge(options.into, results, memory)
         found = {"machine": machine.to_dict(), "results": [dataclasses.asdict(result) for result in results], "memory": memory}

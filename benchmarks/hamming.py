@@ -14,12 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from export.timing import Timing
+from export.timing import Timing, timing
 from runtime import ops
 from runtime.index import HammingIndex
-from runtime.ops.backend import native
 
-from .machine import describe
+from .machine import describe, native_compiler
 
 EXAMPLES = """examples:
   python -m benchmarks.hamming                                    1M codes; pip install faiss-cpu usearch for the peers
@@ -202,18 +201,13 @@ def _timed(calls: Calls, seconds: float) -> dict[str, Timing]:
             rounds = int(np.clip(seconds / len(calls) / PASSES / once, 2, 100))
             spent[name] += [_milliseconds(call) for _ in range(rounds)]
             spinning = name.startswith("faiss")
-    return {name: _timing(times) for name, times in spent.items()}
+    return {name: timing(times) for name, times in spent.items()}
 
 
 def _milliseconds(call: Callable[[], object]) -> float:
     start = time.perf_counter()
     call()
     return (time.perf_counter() - start) * 1e3
-
-
-def _timing(milliseconds: list[float]) -> Timing:
-    p10, median, p90 = (float(value) for value in np.percentile(milliseconds, (10, 50, 90)))
-    return Timing(median=median, p10=p10, p90=p90, rounds=len(milliseconds))
 
 
 def _bind(call: Callable[..., object], *arguments: object) -> Callable[[], object]:
@@ -230,8 +224,8 @@ def _imported(name: str) -> Any:
 
 
 def _reader() -> Callable[[NDArray[np.uint8], int], object] | None:
-    compiled = native()
-    return None if compiled is None else lambda codes, threads: compiled.hamming_read(codes, threads, None)
+    """Only the native one: what NumPy takes to read bounds nothing."""
+    return (lambda codes, threads: ops.hamming_read(codes, threads=threads)) if ops.backend() == "native" else None
 
 
 def table(cells: Sequence[Cell]) -> str:
@@ -293,8 +287,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    compiled = native()
-    compiler = "not built" if compiled is None else compiled.COMPILER
+    compiler = native_compiler()
     drawn = "clustered" if options.clustered else "uniform random"
     text = (
         f"{machine}\nnative ops: {compiler}; kernel {ops.hamming_kernels()[0]}; top-{options.k} of {drawn} codes (synthetic); "

@@ -67,6 +67,14 @@ def describe() -> Machine:
     )
 
 
+def native_compiler() -> str:
+    """What compiled the native ops."""
+    from runtime.ops.backend import native
+
+    compiled = native()
+    return "not built" if compiled is None else str(compiled.COMPILER)
+
+
 def _processor(path: Path) -> dict[str, str]:
     """The first processor's entry of /proc/cpuinfo; empty elsewhere than on Linux."""
     if not path.is_file():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +17,12 @@ class Timing:
     p10: float
     p90: float
     rounds: int
+
+
+def timing(milliseconds: Sequence[float]) -> Timing:
+    """The spread of single calls."""
+    p10, median, p90 = (float(value) for value in np.percentile(milliseconds, (10, 50, 90)))
+    return Timing(median=median, p10=p10, p90=p90, rounds=len(milliseconds))
 
 
 def interleaved(calls: Mapping[str, Callable[[], object]], *, rounds: int = 30, warm_up: int = 3) -> dict[str, Timing]:
@@ -33,9 +39,4 @@ def interleaved(calls: Mapping[str, Callable[[], object]], *, rounds: int = 30, 
             elapsed = time.perf_counter() - start
             if number >= warm_up:
                 spent[name].append(elapsed * 1e3)
-    return {name: _timing(np.array(times)) for name, times in spent.items()}
-
-
-def _timing(milliseconds: np.ndarray) -> Timing:
-    p10, median, p90 = (float(value) for value in np.percentile(milliseconds, (10, 50, 90)))
-    return Timing(median=median, p10=p10, p90=p90, rounds=len(milliseconds))
+    return {name: timing(times) for name, times in spent.items()}

@@ -1,6 +1,6 @@
 """Each native op twice: a NumPy twin here, and C++ where it is built; `backend()` tells which one answers."""
 
-from .backend import backend
+from .backend import backend, usable_threads
 from .descriptors import (
     QuerySelection,
     Selection,
@@ -20,7 +20,6 @@ from .hamming import (
     hamming_read_numpy,
     hamming_topk,
     hamming_topk_numpy,
-    usable_threads,
 )
 from .resizing import Window, resize, resize_numpy
 from .tables import HammingTables, HammingTablesNumpy

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import os
 from types import ModuleType
 
 INTERFACE = 2  # of the native module that this package can use
@@ -26,3 +27,12 @@ def native() -> ModuleType | None:
 def backend() -> str:
     """ "native" where the C++ ops answer, "numpy" where they are not built."""
     return "numpy" if native() is None else "native"
+
+
+def usable_threads(given: int | None) -> int:
+    """What was given, or the cores this process may use."""
+    if given is None:
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if given < 1:
+        raise ValueError(f"threads = {given} was given; expected 1 or more, or None for one a core")
+    return given

@@ -10,13 +10,12 @@ A descriptor whose norm is under 1e-19 is a zero descriptor: its cosines are 0, 
 from __future__ import annotations
 
 import math
-import os
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .backend import native
+from .backend import native, usable_threads
 
 MOST_NEAREST = 64  # the largest k of image_to_class
 _LARGEST, _LEAST = float(np.finfo(np.float32).max), float(np.finfo(np.float32).tiny)  # of a square norm
@@ -65,7 +64,7 @@ def select_descriptors(
     _check_support(support)
     rows = support.shape[1] * support.shape[2]
     count = 1 if threshold is not None else share(fraction, rows)
-    crew = _threads(threads)
+    crew = usable_threads(threads)
     compiled = native()
     if compiled is None:
         found = Selection(*select_descriptors_numpy(support, count, other_images))
@@ -105,7 +104,7 @@ def select_queries(
     if threshold is not None and math.isnan(threshold):
         raise ValueError("a threshold of nan was given; expected a number")
     count = 1 if threshold is not None else share(fraction, query.shape[1])
-    crew = _threads(threads)
+    crew = usable_threads(threads)
     compiled = native()
     if compiled is None:
         found = QuerySelection(*select_queries_numpy(query, support, kept, count))
@@ -150,7 +149,7 @@ def image_to_class(
         raise ValueError(f"a mask of shape {mask.shape} and type {mask.dtype} was given; expected bool {query.shape[:2]}")
     if not 1 <= k <= MOST_NEAREST:
         raise ValueError(f"k = {k} was given; expected 1 to {MOST_NEAREST}")
-    crew = _threads(threads)
+    crew = usable_threads(threads)
     compiled = native()
     if compiled is None:
         return image_to_class_numpy(query, support, kept, mask, k)
@@ -276,14 +275,6 @@ def _rows(support: NDArray[np.float32], index: NDArray[np.int32] | None) -> list
     """The kept descriptors of each class: (n, d) each."""
     flat = support.reshape(len(support), -1, support.shape[-1])
     return list(flat) if index is None else [rows[chosen[chosen >= 0]] for rows, chosen in zip(flat, index, strict=True)]
-
-
-def _threads(threads: int | None) -> int:
-    if threads is None:
-        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if threads < 1:
-        raise ValueError(f"threads = {threads} was given; expected 1 or more, or None for one a core")
-    return threads
 
 
 def _check_support(support: NDArray[np.float32]) -> None:

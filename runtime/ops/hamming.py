@@ -6,12 +6,10 @@ A code is a row of bytes; bit j is bit j % 8 of byte j // 8, lowest first, which
 
 from __future__ import annotations
 
-import os
-
 import numpy as np
 from numpy.typing import NDArray
 
-from .backend import native
+from .backend import native, usable_threads
 
 MOST_BYTES = 512  # of a code
 _ROW_BITS = 48  # a distance and a row share an int64, so that the order of numbers is the order of results
@@ -144,12 +142,3 @@ def check(codes: Codes, queries: Codes) -> None:
         raise ValueError(
             f"codes of {codes.shape[1]} bytes and queries of {queries.shape[1]} bytes were given; expected the same number"
         )
-
-
-def usable_threads(given: int | None) -> int:
-    """What was given, or the cores this process may use."""
-    if given is None:
-        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if given < 1:
-        raise ValueError(f"threads = {given} was given; expected 1 or more")
-    return given

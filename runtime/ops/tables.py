@@ -13,8 +13,8 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from .backend import native
-from .hamming import Codes, Distances, Rows, check, hamming_range_numpy, hamming_topk_numpy, usable_threads
+from .backend import native, usable_threads
+from .hamming import Codes, Distances, Rows, check, hamming_range_numpy, hamming_topk_numpy
 
 _MOST_SUBSTRING_BITS = 24
 _PROBE_COST, _CANDIDATE_COST = 25.0, 2.0  # the native op's, in nanoseconds
