@@ -53,6 +53,39 @@ class Graph:
 
 
 @dataclass(frozen=True)
+class Engine:
+    """One TensorRT engine, built from an ONNX file of the same artifact, which stays beside it as fallback and as truth.
+
+    Args:
+        file: its name; its own sha256 is among the artifact's files.
+        graph: the graph that it runs.
+        precision: of the ONNX file that it was built from.
+        sdk: "tensorrt" or "tensorrt_rtx".
+        sdk_version: of the builder, such as "1.7.1.116".
+        targets: compute capabilities that it runs on, such as "sm86"; more than one in an RTX engine for several.
+        profiles: for each optimization profile, axis -> (min, opt, max).
+        onnx_sha256: of the ONNX file at the build; an engine of another one is stale.
+        size: bytes.
+        seconds: that the build took.
+        layers: layer type -> how many the parsed network had.
+        options: of the build, such as "version_compatible", "stripped" or "refit".
+    """
+
+    file: str
+    graph: str
+    precision: str
+    sdk: str
+    sdk_version: str
+    targets: tuple[str, ...]
+    profiles: tuple[dict[str, tuple[int, int, int]], ...]
+    onnx_sha256: str
+    size: int
+    seconds: float
+    layers: dict[str, int] = field(default_factory=dict)
+    options: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Artifact:
     """What artifact.json holds.
 
@@ -61,6 +94,7 @@ class Artifact:
         task: the runtime's task that answers with it.
         options: the task's own: class names, geometry, scale.
         files: file name -> sha256, written at export and checked at load.
+        engines: built from its ONNX files; there may be none.
     """
 
     method: str
@@ -70,6 +104,7 @@ class Artifact:
     options: dict[str, Any] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
     schema: int = SCHEMA
+    engines: tuple[Engine, ...] = ()
 
 
 def read(folder: Path, *, check: bool = True) -> Artifact:
@@ -189,11 +224,42 @@ def _parse(content: Any) -> Artifact:
     for graph in graphs:
         if graph_file(graph.name) not in files:
             raise ValueError(f"it describes graph {graph.name!r} but lists no file {graph_file(graph.name)}")
-    return Artifact(str(content["method"]), str(content["task"]), graphs, axes, content["options"], dict(files), schema)
+    engines = tuple(_engine(engine, {graph.name for graph in graphs}, files) for engine in content.get("engines", ()))
+    names = str(content["method"]), str(content["task"])
+    return Artifact(*names, graphs, axes, content["options"], dict(files), schema, engines)
 
 
 def _graph(content: Any) -> Graph:
     return Graph(str(content["name"]), tuple(map(_port, content["inputs"])), tuple(map(_port, content["outputs"])))
+
+
+def _engine(content: Any, graphs: set[str], files: Mapping[str, str]) -> Engine:
+    name, graph = str(content["file"]), str(content["graph"])
+    if name not in files:
+        raise ValueError(f"it describes an engine {name!r} that is not among its files")
+    if graph not in graphs:
+        raise ValueError(f"engine {name!r} is of a graph {graph!r} that is not described")
+    profiles = []
+    for profile in content["profiles"]:
+        sizes = {str(axis): tuple(map(_whole, size)) for axis, size in profile.items()}
+        for axis, size in sizes.items():
+            if len(size) != 3 or not 1 <= size[0] <= size[1] <= size[2]:
+                raise ValueError(f"a profile of engine {name!r} needs 1 <= min <= opt <= max of {axis!r}, it has {size}")
+        profiles.append(sizes)
+    return Engine(
+        file=name,
+        graph=graph,
+        precision=str(content["precision"]),
+        sdk=str(content["sdk"]),
+        sdk_version=str(content["sdk_version"]),
+        targets=tuple(map(str, content["targets"])),
+        profiles=tuple(profiles),  # type: ignore[arg-type]
+        onnx_sha256=str(content["onnx_sha256"]),
+        size=_whole(content["size"]),
+        seconds=float(content["seconds"]),
+        layers={str(kind): _whole(count) for kind, count in content["layers"].items()},
+        options=tuple(map(str, content["options"])),
+    )
 
 
 def _port(content: Any) -> Port:

@@ -28,6 +28,23 @@ def test_what_was_written_is_read(tiny: SimpleNamespace, tmp_path: Path) -> None
     assert write(made, tmp_path / "artifact") == made
 
 
+def built(content: dict[str, Any], **changes: Any) -> None:
+    """Describe an engine; the ONNX file stands for its bytes."""
+    entry = {"file": "open.onnx", "graph": "open", "precision": "fp32", "sdk": "tensorrt_rtx", "sdk_version": "1.7.1.116"}
+    entry |= {"targets": ["sm86"], "profiles": [{"batch": [1, 8, 64]}], "onnx_sha256": "0", "size": 1, "seconds": 0.5}
+    content["engines"] = [entry | {"layers": {"SHUFFLE": 2}, "options": []} | changes]
+
+
+def test_engines_are_read_and_written_again(artifact: Path) -> None:
+    assert read(artifact).engines == ()
+    change(artifact, built)
+    found = read(artifact)
+    assert found.engines[0].profiles == ({"batch": (1, 8, 64)},)
+    assert found.engines[0].targets == ("sm86",)
+    write(found, artifact)
+    assert read(artifact) == found
+
+
 def test_a_flipped_byte_in_any_file_is_found(artifact: Path) -> None:
     for name in read(artifact).files:
         content = (artifact / name).read_bytes()
@@ -58,6 +75,9 @@ def test_a_folder_without_a_manifest_is_no_artifact(tmp_path: Path) -> None:
         (lambda content: content.update(schema=SCHEMA + 1), f"schema {SCHEMA + 1}, and this version reads up to {SCHEMA}"),
         (lambda content: content.update(schema="1"), "no schema number"),
         (lambda content: content.pop("graphs"), "lacks graphs"),
+        (lambda content: built(content, file="gone.engine"), "an engine 'gone.engine' that is not among its files"),
+        (lambda content: built(content, graph="wide"), "of a graph 'wide' that is not described"),
+        (lambda content: built(content, profiles=[{"batch": [8, 1, 64]}]), "1 <= min <= opt <= max of 'batch'"),
         (lambda content: content.update(files=[]), "files are not an object"),
         (lambda content: content.update(axes=[]), "axes are not an object"),
         (lambda content: content.update(options=[]), "options are not an object"),
