@@ -15,7 +15,9 @@ CXX_AARCH64 ?= aarch64-linux-gnu-g++
 QEMU_AARCH64 ?= qemu-aarch64
 FUZZ_SECONDS ?= 600
 ASAN := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
-DRIVER := -std=c++17 -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror -pthread -Icpp_ext/include tests/cpp_ext/hamming_driver.cpp
+STRICT := -std=c++17 -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror -pthread -ffp-contract=off -Icpp_ext/include
+HAMMING_DRIVER := $(STRICT) tests/cpp_ext/hamming_driver.cpp
+DESCRIPTORS_DRIVER := $(STRICT) tests/cpp_ext/descriptors_driver.cpp $(addprefix cpp_ext/src/descriptors_,avx2.cpp avx512.cpp neon.cpp portable.cpp)
 SANITIZED := tests/runtime/ops tests/runtime/test_index.py tests/runtime/test_index_choice.py
 SITE = $(abspath $(shell $(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))"))
 
@@ -41,7 +43,7 @@ lint: $(VENV)/.installed-dev  ## ruff and mypy
 	$(BIN)/mypy
 
 # The module is built a second time, beside a copy of the runtime: -S keeps the editable install from coming before it.
-sanitize: $(VENV)/.installed-dev  ## the native ops and their tests under ASan, UBSan and, without Python, TSan; minutes
+sanitize: $(VENV)/.installed-dev  ## the native ops and their tests under ASan, UBSan and, without Python, TSan; ten minutes
 	rm -rf build/sanitize && mkdir -p build/sanitize/tests
 	cp -r runtime pyproject.toml build/sanitize/ && cp -r tests/runtime build/sanitize/tests/
 	$(CMAKE) -S cpp_ext -B build/sanitize/cmake -DCMAKE_BUILD_TYPE=None -DCMAKE_CXX_FLAGS="-O1 -g $(ASAN)" \
@@ -49,12 +51,15 @@ sanitize: $(VENV)/.installed-dev  ## the native ops and their tests under ASan, 
 	$(CMAKE) --build build/sanitize/cmake && $(CMAKE) --install build/sanitize/cmake --prefix build/sanitize
 	cd build/sanitize && PYTHONPATH=.:$(SITE) ASAN_OPTIONS=detect_leaks=0 \
 		LD_PRELOAD="$(foreach library,asan ubsan stdc++,$(shell $(CXX) -print-file-name=lib$(library).so))" $(abspath $(BIN)/python) -S -m pytest -q $(SANITIZED)
-	$(CXX) $(DRIVER) -O1 -g $(ASAN) -o build/sanitize/driver-address && build/sanitize/driver-address
-	$(CXX) $(DRIVER) -O1 -g -fsanitize=thread -o build/sanitize/driver-thread && build/sanitize/driver-thread
+	$(CXX) $(HAMMING_DRIVER) -O1 -g $(ASAN) -o build/sanitize/hamming-address && build/sanitize/hamming-address
+	$(CXX) $(HAMMING_DRIVER) -O1 -g -fsanitize=thread -o build/sanitize/hamming-thread && build/sanitize/hamming-thread
+	$(CXX) $(DESCRIPTORS_DRIVER) -O1 -g $(ASAN) -o build/sanitize/descriptors-address && build/sanitize/descriptors-address
+	$(CXX) $(DESCRIPTORS_DRIVER) -O1 -g -fsanitize=thread -o build/sanitize/descriptors-thread && build/sanitize/descriptors-thread
 
-test-aarch64:  ## the native search on an emulated ARM processor: NEON against bits counted one by one
+test-aarch64:  ## both native ops on an emulated ARM processor: NEON against what is counted and summed one by one
 	mkdir -p build
-	$(CXX_AARCH64) $(DRIVER) -O2 -static -o build/driver-aarch64 && $(QEMU_AARCH64) build/driver-aarch64
+	$(CXX_AARCH64) $(HAMMING_DRIVER) -O2 -static -o build/hamming-aarch64 && $(QEMU_AARCH64) build/hamming-aarch64
+	$(CXX_AARCH64) $(DESCRIPTORS_DRIVER) -O2 -static -o build/descriptors-aarch64 && $(QEMU_AARCH64) build/descriptors-aarch64
 
 fuzz: $(VENV)/.installed-dev  ## the readers of index files, with damaged ones, for FUZZ_SECONDS
 	$(BIN)/python tests/fuzz/fuzz_index_file.py --seconds $(FUZZ_SECONDS)
