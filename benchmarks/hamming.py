@@ -21,7 +21,7 @@ from runtime.index import HammingIndex
 from .machine import describe, native_compiler
 
 EXAMPLES = """examples:
-  python -m benchmarks.hamming                                    1M codes; pip install faiss-cpu usearch for the peers
+  python -m benchmarks.hamming                                    1M codes; pip install 'contrastrt[bench]' for the peers
   python -m benchmarks.hamming --codes 10M --bits 512 --queries 1 --threads 1,2 --into hamming.json
   python -m benchmarks.hamming --codes 100k --bits 64 --approximate
 """

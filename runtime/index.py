@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import operator
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -13,11 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from . import index_checks as checks
 from . import index_choice, index_exchange, index_file, index_rerank, ops
+from .index_checks import Codes, Ids
 from .index_file import Content
 
-Codes = NDArray[np.uint8]
-Ids = NDArray[np.int64]
 _SMALLEST = 1024  # codes that a growing index has room for at first
 
 
@@ -78,11 +77,11 @@ class HammingIndex:
     """
 
     def __init__(self, bits: int, *, threads: int | None = None) -> None:
-        bits = _whole("bits", bits, 8)
+        bits = checks.whole("bits", bits, 8)
         if bits % 8 or bits > 8 * ops.MOST_BYTES:
             raise ValueError(f"bits = {bits} was given; expected a multiple of 8 from 8 to {8 * ops.MOST_BYTES}")
         self.bits = bits
-        self.threads = threads if threads is None else _whole("threads", threads, 1)
+        self.threads = threads if threads is None else checks.whole("threads", threads, 1)
         self._lock = threading.Lock()  # of those that change the index
         self._now = Content(np.empty((0, bits // 8), np.uint8), None)  # replaced as a whole; its rows never change
         self._room = self._now.codes  # `_now.codes` is its beginning, where codes were appended
@@ -101,7 +100,7 @@ class HammingIndex:
 
     def chunks(self, size: int = 1 << 16) -> Iterator[tuple[Ids, Codes]]:
         """Ids (m,) and codes (m, bits / 8) of `size` codes at a time, ascending, as they are at the first step."""
-        size = _whole("size", size, 1)
+        size = checks.whole("size", size, 1)
         now = self._now
         for begin in range(0, len(now.codes), size):
             end = min(begin + size, len(now.codes))
@@ -116,8 +115,8 @@ class HammingIndex:
         Returns:
             The ids, in the order of the codes.
         """
-        rows = self._codes("codes", codes)
-        chosen = None if ids is None else _ids(ids, len(rows))
+        rows = checks.codes("codes", codes, self.bits)
+        chosen = None if ids is None else checks.ids(ids, len(rows))
         with self._lock:
             self._check_writable()
             if chosen is None:
@@ -135,13 +134,15 @@ class HammingIndex:
         Args:
             missing_ok: pass over ids that are not there, which else are a KeyError.
         """
-        unwanted = _ids(ids, None)
+        unwanted = checks.ids(ids, None)
         with self._lock:
             self._check_writable()
             now = self._now
             places, there = _find(now, unwanted)
             if not missing_ok and not there.all():
-                raise KeyError(f"there is no code with id {_some(unwanted[~there])} among the {len(now.codes)} in the index")
+                raise KeyError(
+                    f"there is no code with id {checks.some(unwanted[~there])} among the {len(now.codes)} in the index"
+                )
             kept = np.ones(len(now.codes), bool)
             kept[places[there]] = False
             if kept.all():
@@ -152,7 +153,7 @@ class HammingIndex:
 
     def reconstruct(self, code_id: int) -> Codes:
         """The code (bits / 8,) under an id; KeyError where there is none."""
-        wanted = _ids([code_id], 1)
+        wanted = checks.ids([code_id], 1)
         places, there = _find(now := self._now, wanted)
         if not there[0]:
             raise KeyError(f"there is no code with id {code_id} among the {len(now.codes)} in the index")
@@ -177,9 +178,9 @@ class HammingIndex:
             rerank: the float queries (q, bits) whose signs the binary ones are; orders the nearest by `rerank`'s score.
             candidates: how many of the nearest are re-ranked, k or more; None takes 4 k.
         """
-        asked, k, now = self._codes("queries", queries), _whole("k", k, 1), self._now
+        asked, k, now = checks.codes("queries", queries, self.bits), checks.whole("k", k, 1), self._now
         given = None if rerank is None else index_rerank.floats(rerank, self.bits, len(asked))
-        wanted = k if given is None else _whole("candidates", 4 * k if candidates is None else candidates, k)
+        wanted = k if given is None else checks.whole("candidates", 4 * k if candidates is None else candidates, k)
         wanted, workers = min(wanted, max(1, len(now.codes))), self._workers(threads)
         tables, budget = self._tables_for(now, method), math.inf
         if method == "auto":
@@ -198,7 +199,7 @@ class HammingIndex:
 
     def range_search(self, queries: ArrayLike, radius: int, *, method: str = "auto", threads: int | None = None) -> Ranges:
         """All codes at a distance of `radius` or less from each query (q, bits / 8); the options are those of `search`."""
-        asked, radius, now = self._codes("queries", queries), _whole("radius", radius, 0), self._now
+        asked, radius, now = checks.codes("queries", queries, self.bits), checks.whole("radius", radius, 0), self._now
         radius, workers = min(radius, self.bits), self._workers(threads)
         tables, budget = self._tables_for(now, method), math.inf
         if method == "auto":
@@ -242,8 +243,8 @@ class HammingIndex:
         asked, chosen = index_rerank.floats(queries, self.bits), np.asarray(ids)
         if chosen.ndim != 2 or len(chosen) != len(asked):
             raise ValueError(f"ids of shape {chosen.shape} were given; expected ({len(asked)}, c): a row for each query")
-        keep = chosen.shape[1] if k is None else _whole("k", k, 1)
-        flat = _ids(chosen.ravel(), None)
+        keep = chosen.shape[1] if k is None else checks.whole("k", k, 1)
+        flat = checks.ids(chosen.ravel(), None)
         places, there = _find(now := self._now, flat)
         if not there.all():
             raise KeyError(f"there is no code with id {int(flat[~there][0])} among the {len(now.codes)} in the index")
@@ -310,22 +311,8 @@ class HammingIndex:
         index.add(content.codes, content.ids)
         return index
 
-    def _codes(self, name: str, given: ArrayLike) -> Codes:
-        rows = np.asarray(given)
-        width = self.bits // 8
-        if rows.ndim == 2 and rows.shape[1] == self.bits:
-            raise ValueError(
-                f"{name} of {self.bits} columns were given, one for each bit; expected packed uint8 (n, {width}): "
-                f"np.packbits({name}, axis=1, bitorder='little')"
-            )
-        if rows.ndim != 2 or rows.shape[1] != width or rows.dtype != np.uint8:
-            raise ValueError(
-                f"{name} of shape {rows.shape} and type {rows.dtype} were given; expected uint8 (n, {width}): {self.bits} bits, packed"
-            )
-        return rows
-
     def _workers(self, threads: int | None) -> int:
-        return ops.usable_threads(self.threads if threads is None else _whole("threads", threads, 1))
+        return ops.usable_threads(self.threads if threads is None else checks.whole("threads", threads, 1))
 
     def _tables_for(self, now: Content, method: str) -> index_choice.Tables | None:
         """The tables over these codes, where there are any or `method` insists on them."""
@@ -356,10 +343,10 @@ class HammingIndex:
         now, begin = self._now, len(self._now.codes)
         twice = ids[1:][ids[1:] == ids[:-1]]
         if len(twice):
-            raise ValueError(f"ids were given twice: {_some(twice)}; every code needs an id of its own")
+            raise ValueError(f"ids were given twice: {checks.some(twice)}; every code needs an id of its own")
         places, there = _find(now, ids)
         if there.any():
-            raise ValueError(f"ids are in the index already: {_some(ids[there])}; remove them first")
+            raise ValueError(f"ids are in the index already: {checks.some(ids[there])}; remove them first")
         end = begin + len(rows)
         numbered = now.ids is None and int(ids[0]) == begin and int(ids[-1]) == end - 1
         before = None if numbered else _ids_of(now, np.arange(begin)) if now.ids is None else now.ids
@@ -397,29 +384,3 @@ def _find(content: Content, ids: Ids) -> tuple[Ids, NDArray[np.bool_]]:
     there = places < count
     there[there] = content.ids[places[there]] == ids[there]
     return places, there
-
-
-def _ids(given: ArrayLike, count: int | None) -> Ids:
-    found = np.asarray(given)
-    if found.size == 0 and found.dtype.kind == "f":
-        found = found.astype(np.int64)  # np.asarray([])
-    if found.ndim != 1 or found.dtype.kind not in "iu" or count not in (None, len(found)):
-        shape = "(m,)" if count is None else f"({count},)"
-        raise ValueError(f"ids of shape {found.shape} and type {found.dtype} were given; expected whole numbers {shape}")
-    if len(found) and (int(found.min()) < 0 or int(found.max()) >= 2**63 - 1):
-        raise ValueError(f"ids from {found.min()} to {found.max()} were given; expected 0 to {2**63 - 2}")
-    return found.astype(np.int64)
-
-
-def _some(ids: Ids) -> str:
-    return ", ".join(map(str, ids[:5].tolist())) + (f" and {len(ids) - 5} more" if len(ids) > 5 else "")
-
-
-def _whole(name: str, value: int, least: int) -> int:
-    try:
-        found = operator.index(value)
-    except TypeError:
-        raise ValueError(f"{name} = {value!r} was given; expected a whole number of {least} or more") from None
-    if isinstance(value, bool) or found < least:
-        raise ValueError(f"{name} = {value!r} was given; expected a whole number of {least} or more")
-    return found

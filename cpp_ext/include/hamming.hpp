@@ -23,7 +23,7 @@ namespace contrastrt::hamming {
 
 constexpr std::size_t kTileBytes = 16 << 10;
 constexpr std::size_t kQueriesAtOnce = 512;         // collectors of one thread
-constexpr std::size_t kBytesPerThread = 2 << 20;    // compared with a query; less is not worth a thread
+constexpr std::size_t kBytesPerThread = 6 << 20;    // compared with a query; less takes no longer than a thread to start
 
 // n rows of `width` bytes, one after the other.
 struct Codes {

@@ -153,8 +153,10 @@ CONTRASTRT_TARGET inline __m512i add_blocks_avx512(__m512i a, __m512i b) {
 template <std::size_t W>
 CONTRASTRT_TARGET inline __m512i eight_rows_avx512(const std::uint8_t* rows, __m512i asked) {
     __m512i counts[W / 8];
-    for (std::size_t i = 0; i < W / 8; ++i)
+    for (std::size_t i = 0; i < W / 8; ++i) {
+        _mm_prefetch(reinterpret_cast<const char*>(rows) + kAhead + 64 * i, _MM_HINT_T0);
         counts[i] = _mm512_popcnt_epi64(_mm512_xor_si512(asked, _mm512_loadu_si512(rows + 64 * i)));
+    }
     if constexpr (W == 8) {
         return counts[0];
     } else if constexpr (W == 16) {
@@ -183,8 +185,6 @@ CONTRASTRT_TARGET inline void stream_rows_avx512(const std::uint8_t* rows, std::
         __m512i d[4];
         for (std::size_t g = 0; g < 4; ++g) {
             const std::uint8_t* from = rows + (i + g * kGroup) * W;
-            for (std::size_t line = 0; line < 8 * W; line += 64)
-                _mm_prefetch(reinterpret_cast<const char*>(from) + kAhead + line, _MM_HINT_T0);
             d[g] = eight_rows_avx512<W>(from, asked);
         }
         offer_avx512(d, kStep, first_row + i, found, limit);

@@ -79,7 +79,7 @@ void kernels_and_tables() {
 
 // As an index does it: one thread appends rows behind those that others search.
 void searches_beside_an_addition() {
-    constexpr std::size_t width = 64, before = 20000, after = 40000;  // enough for three threads a search
+    constexpr std::size_t width = 64, before = 50000, after = 60000;  // enough for three threads a search
     const Bytes all = draw(after, width, 4, 3), asked_rows = draw(6, width, 4, 4);
     Bytes room(all.begin(), all.begin() + before * width);
     room.resize(after * width);

@@ -1,7 +1,10 @@
 """HammingIndex against a dictionary of codes that is searched by sorting, and against FAISS where it is installed."""
 
 import contextlib
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,6 +19,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from runtime.index import HammingIndex
 
 BITS = 16
+ROOT = Path(__file__).parents[2]
 
 
 def draw(n: int, bits: int = BITS, values: int = 3, seed: int = 0) -> np.ndarray:
@@ -108,6 +112,41 @@ def test_searches_equal_those_of_faiss(n: int, bits: int, values: int, k: int) -
     for begin, end in zip(limits[:-1].astype(int), limits[1:].astype(int), strict=True):
         order = np.lexsort((ids[begin:end], distances[begin:end]))
         np.testing.assert_array_equal(ranges.ids[begin:end], ids[begin:end][order])
+
+
+SAVING = """
+import sys
+import numpy as np
+from runtime.index import HammingIndex
+indexes = []
+for fill in (1, 2):
+    indexes.append(HammingIndex(64))
+    indexes[-1].add(np.full((200_000 + fill, 8), fill, np.uint8))
+print("ready", flush=True)
+while True:
+    for index in indexes:
+        index.save(sys.argv[1])
+"""
+
+
+def test_a_save_that_is_killed_at_any_moment_leaves_the_old_file_or_the_new_one(tmp_path: Path) -> None:
+    path = tmp_path / "codes.hidx"
+    generator = np.random.default_rng(0)
+    seen = set()
+    for _ in range(6):
+        process = subprocess.Popen([sys.executable, "-c", SAVING, str(path)], stdout=subprocess.PIPE, cwd=ROOT)
+        assert process.stdout is not None
+        with process.stdout as said:
+            assert said.readline() == b"ready\n"
+            time.sleep(float(generator.uniform(0.02, 0.2)))
+            process.kill()
+        process.wait()
+        if path.exists():  # a first save may have been killed before its rename
+            found = HammingIndex.load(path)
+            fill = int(found.reconstruct(0)[0])
+            assert len(found) == 200_000 + fill
+            seen.add(fill)
+    assert seen
 
 
 @pytest.mark.parametrize("named", [False, True])

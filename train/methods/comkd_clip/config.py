@@ -67,6 +67,7 @@ class Config:
     student_prompt_depth: int = 9  # F
     attention: Literal["learned", "plain", "none"] = "learned"  # EduAttention I E1, I E2, or none (PromptKD)
     attention_scale: float = 0.0  # C of softmax(q k / sqrt(C)); 0: d (I E1); plain needs about 1e-4
+    attention_start: Literal["random", "identity"] = "random"  # I: what the FC layers start from; alpha starts at 0 (F)
     head: Literal["bank", "learned"] = "bank"  # class vectors: the teacher's, or trained from scratch (supervised baseline)
     # stage 2, distillation
     epochs: float = 20.0  # F

@@ -54,6 +54,7 @@ class ComKDCLIP(Method):
             prompt_depth=min(config.student_prompt_depth, int(tower.layers)),  # type: ignore[arg-type]
             attention=config.attention,
             attention_scale=config.attention_scale,
+            attention_start=config.attention_start,
             mean=spec.mean,
             std=spec.std,
         )

@@ -31,13 +31,16 @@ class EduAttention(nn.Module):
 
     $f_{att} = softmax(FC_q(u) FC_k(W)^\top / \sqrt{C}) FC_v(W)$ and $f_e = u + \alpha f_{att}$, alpha starting at 0. Found: the
     cross-relation, FC, C and alpha. Inferred: which layer maps what ("learned", E1), or one layer after a plain softmax ("plain",
-    E2, where C is a temperature near 1e-4).
+    E2, where C is a temperature near 1e-4). Also inferred is what the layers start from: where it is the identity and C is the
+    square of the temperature, f_att is at first the mean of the class vectors under the student's own prediction.
 
     FC_k and FC_v are never applied to W: $q (W W_k^\top)^\top = (q W_k) W^\top$, and rows of the softmax sum to 1, so that
     $A (W W_v^\top + b) = (A W) W_v^\top + b$. The cost is independent of the number of classes but for two products with W.
     """
 
-    def __init__(self, dim: int, kind: Literal["learned", "plain"], scale: float) -> None:
+    def __init__(
+        self, dim: int, kind: Literal["learned", "plain"], scale: float, start: Literal["random", "identity"] = "random"
+    ) -> None:
         super().__init__()
         self.kind = kind
         self.scale = scale or float(dim)  # C
@@ -46,6 +49,11 @@ class EduAttention(nn.Module):
             self.key = nn.Linear(dim, dim)
         self.value = nn.Linear(dim, dim)
         self.alpha = nn.Parameter(torch.zeros(()))
+        if start == "identity":
+            for layer in self.children():
+                assert isinstance(layer, nn.Linear)
+                nn.init.eye_(layer.weight)
+                nn.init.zeros_(layer.bias)
 
     def forward(self, image: Tensor, class_vectors: Tensor) -> Tensor:
         """(n, d), (k, d) -> (n, d)"""
@@ -82,13 +90,14 @@ class Student(nn.Module):
         prompt_depth: int,
         attention: Literal["learned", "plain", "none"],
         attention_scale: float,
+        attention_start: Literal["random", "identity"] = "random",
         mean: tuple[float, ...],
         std: tuple[float, ...],
     ) -> None:
         super().__init__()
         self.tower = ImageTower(spec, prompt_length, prompt_depth)
         self.projector = Projector(spec.embed_dim, dim)
-        self.attention = None if attention == "none" else EduAttention(dim, attention, attention_scale)
+        self.attention = None if attention == "none" else EduAttention(dim, attention, attention_scale, attention_start)
         self.class_vectors = nn.Parameter(F.normalize(torch.randn(classes, dim), dim=1))
         self.register_buffer("logit_scale", torch.tensor(100.0))  # 1/tau, the teacher's
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1) * 255)
