@@ -17,7 +17,7 @@ FUZZ_SECONDS ?= 600
 ASAN := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 STRICT := -std=c++17 -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror -pthread -ffp-contract=off -Icpp_ext/include
 HAMMING_DRIVER := $(STRICT) tests/cpp_ext/hamming_driver.cpp
-DESCRIPTORS_DRIVER := $(STRICT) tests/cpp_ext/descriptors_driver.cpp $(addprefix cpp_ext/src/descriptors_,avx2.cpp avx512.cpp neon.cpp portable.cpp)
+DESCRIPTORS_DRIVER := $(STRICT) tests/cpp_ext/descriptors_driver.cpp $(addprefix cpp_ext/src/descriptors_,avx2.cpp avx512.cpp avx512_bf16.cpp neon.cpp portable.cpp)
 SANITIZED := tests/runtime/ops tests/runtime/test_index.py tests/runtime/test_index_choice.py
 SITE = $(abspath $(shell $(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))"))
 

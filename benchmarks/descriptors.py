@@ -28,9 +28,8 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from export.timing import Timing, interleaved
+from export.timing import Timing, in_blocks
 from runtime import ops
 
 from .descriptor_peers import FRACTION, NEAREST, half, line, nearest, select
@@ -42,8 +41,9 @@ EXAMPLES = """examples:
   python -m benchmarks.descriptors --case conv4-5 --into found.json  what the file holds of other cases stays; found.md is the table
 """
 PARTS = ("score", "nearest", "line")
+BF16_HERE = "bf16" in ops.descriptor_precisions()
 CHUNKS = (1 << 18, 1 << 20, 1 << 22)  # similarities in a chunk
-OURS, GRAM, LINEAR, READ, SGEMM = "ours", "gram", "linear", "read", "sgemm"
+OURS, BF16, GRAM, LINEAR, READ, SGEMM = "ours", "ours, bf16", "gram", "linear", "read", "sgemm"
 
 
 @dataclass(frozen=True)
@@ -99,6 +99,7 @@ class Result:
     sgemm_gflop: float  # of the yardstick's product
     chunk: int
     apart: float
+    rounded: float | None = None  # the same of bf16's logits from ours in fp32
 
     def rate(self, name: str) -> float:
         """GFLOP/s."""
@@ -106,7 +107,7 @@ class Result:
 
 
 def measure(name: str, threads: int, parts: Sequence[str], seconds: float) -> list[Result]:
-    """Time the parts of one case, each for about `seconds`, 3 rounds at least."""
+    """Time the parts of one case, each for about `seconds`, 4 calls of each at least."""
     torch.set_num_threads(threads)
     case = CASES[name]
     support, query = case.draw()
@@ -141,20 +142,22 @@ def measure(name: str, threads: int, parts: Sequence[str], seconds: float) -> li
             calls |= {"sum": flat.sum, "dot": lambda: torch.dot(flat, flat)}
         if part == "nearest":
             calls[SGEMM] = lambda: torch.mm(rows, columns, out=product)
-        apart = _apart(ours[part](), peers[part](chunk)) if part != "score" else 0.0
-        spent = sum(_once(call, 1) for call in calls.values())
-        timings = interleaved(calls, rounds=int(np.clip(seconds / spent, 3, 40)), warm_up=1)
+            if BF16_HERE:
+                calls[BF16] = lambda: ops.image_to_class(query, support, k=NEAREST, precision="bf16", threads=threads)
+        apart = _apart(ours[part](), peers[part](chunk).numpy()) if part != "score" else 0.0
+        rounded = _apart(ours[part](), calls[BF16]()) if BF16 in calls else None
+        timings = in_blocks(calls, seconds=seconds, spinning=[name for name in calls if name != OURS])
         if part == "score":
             timings[READ] = min(timings.pop("sum"), timings.pop("dot"), key=lambda timing: timing.median)
         flops = 2e-9 * product.numel() * case.d
-        results.append(Result(name, threads, part, timings, gflop, flat.numel() * 4e-6, bandwidth, flops, chunk, apart))
+        results.append(Result(name, threads, part, timings, gflop, flat.numel() * 4e-6, bandwidth, flops, chunk, apart, rounded))
     return results
 
 
 def _bandwidth() -> float:
     """GB/s of reading 256 MB, which no cache holds."""
     large = torch.ones(1 << 26)
-    timings = interleaved({"sum": large.sum, "dot": lambda: torch.dot(large, large)}, rounds=7, warm_up=1)
+    timings = in_blocks({"sum": large.sum, "dot": lambda: torch.dot(large, large)}, seconds=0.5)
     return large.numel() * 4e-6 / min(timing.median for timing in timings.values())
 
 
@@ -170,8 +173,8 @@ def _once(call: Callable[[], object], warm_up: int = 1) -> float:
     return time.perf_counter() - start
 
 
-def _apart(ours: NDArray[np.float32], theirs: Tensor) -> float:
-    return float(np.abs(ours - theirs.numpy()).max() / np.abs(ours).max())
+def _apart(ours: NDArray[np.float32], theirs: Any) -> float:
+    return float(np.abs(ours - theirs).max() / np.abs(ours).max())
 
 
 def extra_memory(name: str, threads: int) -> float | None:
@@ -214,7 +217,7 @@ def table(results: Sequence[Result], memory: dict[str, float | None]) -> str:
             continue
         beside = {
             "score": " bytes read | ours / read | bytes / memory's GB/s | ours / that |",
-            "nearest": " ours GFLOP/s | sgemm GFLOP/s |",
+            "nearest": " ours GFLOP/s | sgemm GFLOP/s | ours, bf16 | linear / that |",
             "line": "",
         }[part]
         lines += [
@@ -233,6 +236,11 @@ def table(results: Sequence[Result], memory: dict[str, float | None]) -> str:
                 last += f" {floor:.3f} at {result.bandwidth:.1f} | {ours / floor:.2f} |"
             elif part == "nearest":
                 last = f" {result.rate(OURS):.0f} | {result.rate(SGEMM):.0f} |"
+                last += (
+                    f" {_cell(timings[BF16])} | {timings[LINEAR].median / timings[BF16].median:.1f} |"
+                    if BF16 in timings
+                    else " - | - |"
+                )
             lines.append(
                 f"| {result.case} | {result.threads} | {timings[OURS].rounds} | "
                 + " | ".join(_cell(timings[name]) for name in (OURS, GRAM, LINEAR))
@@ -247,6 +255,8 @@ def table(results: Sequence[Result], memory: dict[str, float | None]) -> str:
         lines.append(f"Similarities in a chunk, 1 thread: {', '.join(f'{name} {size}k' for name, size in chunks.items())}.")
     if apart := max((result.apart for result in results if result.part == "nearest"), default=0.0):
         lines.append(f"Our logits of `nearest` and torch's differ by at most {apart:.1e} of the largest.")
+    if rounded := max((result.rounded or 0.0 for result in results), default=0.0):
+        lines.append(f"Those of bf16 differ from ours in fp32 by at most {rounded:.1e} of the largest.")
     return "\n".join(lines)
 
 
@@ -320,7 +330,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--case", default=",".join(CASES), help=f"separated by commas (default: all of {', '.join(CASES)})")
     parser.add_argument("--part", default=",".join(PARTS), help="score, nearest, line (default: all)")
     parser.add_argument("--threads", default="1,2", help="of both sides, separated by commas (default: 1,2)")
-    parser.add_argument("--seconds", type=float, default=3.0, help="of timing for each part (default: 3), 3 rounds at least")
+    parser.add_argument(
+        "--seconds", type=float, default=3.0, help="of timing for each part (default: 3), 4 calls of each at least"
+    )
     parser.add_argument("--into", type=Path, metavar="FILE", help="keep the numbers in this JSON file, and the table beside it")
     return parser
 

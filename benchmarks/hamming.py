@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from export.timing import Timing, timing
+from export.timing import Timing, in_blocks
 from runtime import ops
 from runtime.index import HammingIndex
 
@@ -29,7 +28,6 @@ OURS, FLAT, COUNTING, READ = "contrastrt", "faiss flat", "faiss flat, counting",
 APPROXIMATE = ("faiss hnsw", "faiss ivf", "faiss multihash")
 SLOW = 4_000_000  # pairs of query and code up to which usearch and NumPy are timed as well
 CLUSTER = 1000  # codes around a centre, on average
-PASSES, PAUSE = 2, 0.3  # of the timing; seconds after FAISS, whose OpenMP threads go on spinning after a call
 PACKAGES = {"faiss": "faiss-cpu", "usearch": "usearch"}
 Calls = dict[str, Callable[[], object]]
 Setting = tuple[Any, str, int]
@@ -149,7 +147,16 @@ def measure(
             if read is not None:
                 calls[READ] = _bind(read, codes, number)
             print(f"{count:,} codes of {bits} bits, {batch} queries, {number} threads", file=sys.stderr)
-            cells.append(Cell(count, bits, batch, number, _timed(calls, seconds), recall))
+            cells.append(
+                Cell(
+                    count,
+                    bits,
+                    batch,
+                    number,
+                    in_blocks(calls, seconds=seconds, spinning=[name for name in calls if name.startswith("faiss")]),
+                    recall,
+                )
+            )
     return cells
 
 
@@ -187,27 +194,6 @@ def _check(calls: Calls) -> dict[str, float]:
 def _distances(found: Any) -> NDArray[np.int64]:
     """Of a search by us or usearch, whose results have the attribute, or by FAISS and the ops, where they come first."""
     return np.asarray(found.distances if hasattr(found, "distances") else found[0]).astype(np.int64)
-
-
-def _timed(calls: Calls, seconds: float) -> dict[str, Timing]:
-    """One after the other, twice, so that each finds its codes in the cache where they fit, whatever the others read."""
-    spent: dict[str, list[float]] = {name: [] for name in calls}
-    spinning = False
-    for _ in range(PASSES):
-        for name, call in calls.items():
-            if spinning:
-                time.sleep(PAUSE)
-            once = _milliseconds(call) / 1e3  # which also warms up
-            rounds = int(np.clip(seconds / len(calls) / PASSES / once, 2, 100))
-            spent[name] += [_milliseconds(call) for _ in range(rounds)]
-            spinning = name.startswith("faiss")
-    return {name: timing(times) for name, times in spent.items()}
-
-
-def _milliseconds(call: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    call()
-    return (time.perf_counter() - start) * 1e3
 
 
 def _bind(call: Callable[..., object], *arguments: object) -> Callable[[], object]:

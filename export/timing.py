@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,3 +40,36 @@ def interleaved(calls: Mapping[str, Callable[[], object]], *, rounds: int = 30, 
             if number >= warm_up:
                 spent[name].append(elapsed * 1e3)
     return {name: timing(times) for name, times in spent.items()}
+
+
+def in_blocks(
+    calls: Mapping[str, Callable[[], object]],
+    *,
+    seconds: float,
+    spinning: Collection[str] = (),
+    passes: int = 2,
+    pause: float = 0.3,
+) -> dict[str, Timing]:
+    """Call each many times before the next, `passes` times over: each finds its data in the cache where they fit, whatever others read.
+
+    Args:
+        seconds: about what all together may take; each is called twice a pass at least, after one call to warm up.
+        spinning: those whose threads go on spinning after a call, as OpenMP's do; `pause` seconds are waited after them.
+    """
+    spent: dict[str, list[float]] = {name: [] for name in calls}
+    waits = False
+    for _ in range(passes):
+        for name, call in calls.items():
+            if waits:
+                time.sleep(pause)
+            once = _milliseconds(call) / 1e3
+            rounds = int(np.clip(seconds / len(calls) / passes / once, 2, 100))
+            spent[name] += [_milliseconds(call) for _ in range(rounds)]
+            waits = name in spinning
+    return {name: timing(times) for name, times in spent.items()}
+
+
+def _milliseconds(call: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    call()
+    return (time.perf_counter() - start) * 1e3

@@ -47,4 +47,7 @@ const Kernels* avx2_kernels();
 const Kernels* neon_kernels();
 const Kernels* portable_kernels();
 
+// As avx512_kernels, but `pack` and `nearest` round to bfloat16; the products are summed in float32.
+const Kernels* bf16_kernels();
+
 }  // namespace contrastrt

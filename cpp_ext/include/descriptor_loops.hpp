@@ -4,7 +4,8 @@
 // standard library, and templates over a V of an anonymous namespace, which no linker merges.
 //
 // V: `Reg` of `lanes` floats; zero, all, load, load_part (n < lanes floats, then zeros), store, fma (a * b + c), mul, larger,
-// smaller, any_over; sums (four horizontal sums); transpose (lanes rows, `columns` <= lanes of them, to columns).
+// smaller, any_over; sums (four horizontal sums); transpose (lanes rows, `columns` <= lanes of them, to columns). Where `pairs`, also
+// pair (two registers as pairs of bfloat16), narrow (a register's lanes as pairs, to memory), all_pairs, dot (sum + both products).
 // `rows` by `vectors` accumulators of `nearest`, and 4 by `weights` + 1 of `project`, should fill the registers.
 #pragma once
 
@@ -29,6 +30,7 @@ struct Loops {
     using Index = std::ptrdiff_t;
     static constexpr Index lanes = V::lanes;
     static constexpr Index width = V::lanes * V::vectors;
+    static constexpr Index slice = 256;  // floats of a row that are narrowed at once
     static_assert(width <= kMostWidth, "kMostWidth is too small");
 
     static CONTRASTRT_INLINE const float* row(const float* rows, const std::int32_t* kept, Index i, Index d) {
@@ -203,6 +205,12 @@ struct Loops {
                 float* to = tile + j * width + v * lanes;
                 V::store(to, V::mul(V::load(to), factor));
             }
+            if constexpr (V::pairs)  // rows 2 j and 2 j + 1 become row j
+                for (Index j = 0; j < d; j += 2) {
+                    const float* from = tile + j * width + v * lanes;
+                    const Reg high = j + 1 < d ? V::load(from + width) : V::zero();
+                    V::store(tile + j / 2 * width + v * lanes, V::pair(V::load(from), high));
+                }
         }
         return finite;
     }
@@ -235,11 +243,38 @@ struct Loops {
         }
     };
 
+    // What `products` gives, from a tile of pairs of bfloat16; added to sums.
+    template <int vectors>
+    static CONTRASTRT_INLINE void pair_products(const float* tile, const float* const* row, Index d, Reg* sums) {
+        std::uint32_t narrow[V::rows][slice / 2];
+        for (Index begin = 0; begin < d; begin += slice) {
+            const Index n = d - begin < slice ? d - begin : slice;
+            for (Index r = 0; r < V::rows; ++r)
+                for (Index j = 0; j < n; j += lanes) {
+                    const float* from = row[r] + begin + j;
+                    V::narrow(n - j < lanes ? V::load_part(from, n - j) : V::load(from), narrow[r] + j / 2);
+                }
+            const float* part = tile + begin / 2 * width;
+            for (Index j = 0; j < (n + 1) / 2; ++j) {
+                Reg q[vectors];
+                CONTRASTRT_UNROLL
+                for (int v = 0; v < vectors; ++v) q[v] = V::load(part + j * width + v * lanes);
+                CONTRASTRT_UNROLL
+                for (int r = 0; r < V::rows; ++r) {
+                    const Reg s = V::all_pairs(narrow[r][j]);
+                    CONTRASTRT_UNROLL
+                    for (int v = 0; v < vectors; ++v) sums[r * vectors + v] = V::dot(s, q[v], sums[r * vectors + v]);
+                }
+            }
+        }
+    }
+
     // The products of V::rows rows and `vectors` columns of the tile.
     template <int vectors>
     static CONTRASTRT_INLINE void products(const float* tile, const float* const* row, Index d, Reg* sums) {
         CONTRASTRT_UNROLL
         for (int s = 0; s < V::rows * vectors; ++s) sums[s] = V::zero();
+        if constexpr (V::pairs) return pair_products<vectors>(tile, row, d, sums);
         for (Index j = 0; j < d; ++j) {
             Reg q[vectors];
             CONTRASTRT_UNROLL

@@ -61,6 +61,14 @@ inline std::vector<const Kernels*> kernels() {
     return found;
 }
 
+// Kernels that round the image-to-class score's factors to bfloat16, which no one gets who does not ask; null where there are none.
+inline const Kernels* rounding_kernels() {
+#if defined(__x86_64__) && defined(__GNUC__)
+    if (bf16_kernels() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bf16")) return bf16_kernels();
+#endif
+    return nullptr;
+}
+
 // By name; the first where none is given.
 inline const Kernels& kernels(const std::string& name) {
     const auto all = kernels();
@@ -72,8 +80,8 @@ inline const Kernels& kernels(const std::string& name) {
     throw std::invalid_argument("kernels " + name + " were given; this machine must run one of " + known);
 }
 
-// Starting a thread takes as long as some 2^20 steps of arithmetic.
-inline Index crew(Index threads, Index steps) { return std::clamp<Index>(std::min(threads, steps >> 20), 1, 256); }
+// Starting a thread takes as long as some 2^21 steps of reading and adding.
+inline Index crew(Index threads, Index steps) { return std::clamp<Index>(std::min(threads, steps >> 21), 1, 256); }
 
 inline void require_finite(const std::atomic<bool>& finite, const char* what) {
     if (!finite)
@@ -257,7 +265,7 @@ inline void image_to_class(const Kernels& kernels, const Queries& queries, const
     constexpr Index enough = 192;  // descriptors of one task, so that its last tile counts for little
     const Index d = support.d, classes = support.classes, locations = queries.locations;
     const Index together = (enough + locations - 1) / locations, groups = (queries.images + together - 1) / together;
-    Team team(crew(threads, queries.images * locations * classes * kept.most * d / 16));
+    Team team(crew(threads, queries.images * locations * classes * kept.most * d / 8));
     std::atomic<bool> finite{true};
     std::vector<Index> counts(static_cast<std::size_t>(classes));
     for (Index c = 0; c < classes; ++c) counts[static_cast<std::size_t>(c)] = kept.count(c);

@@ -92,7 +92,8 @@ Floats image_to_class(const Floats& query, const Floats& support, const std::opt
     const auto from = support_of(support);
     const auto queries = queries_of(query, from.d);
     const auto kept = kept_of(index, from);
-    const auto& table = contrastrt::kernels(kernels);
+    const auto* rounding = contrastrt::rounding_kernels();
+    const auto& table = rounding && kernels == rounding->name ? *rounding : contrastrt::kernels(kernels);
     require(!mask || (mask->ndim() == 2 && mask->shape(0) == queries.images && mask->shape(1) == queries.locations),
             "mask must be (images, locations) of the query");
     require(k >= 1 && k <= contrastrt::kMostNearest, "k must be between 1 and 64");
@@ -113,10 +114,17 @@ std::vector<std::string> descriptor_kernels() {
     return names;
 }
 
+std::vector<std::string> descriptor_precisions() {
+    std::vector<std::string> names{"fp32"};
+    if (const contrastrt::Kernels* rounding = contrastrt::rounding_kernels()) names.emplace_back(rounding->name);
+    return names;
+}
+
 }  // namespace
 
 void bind_descriptors(py::module_& m) {
     m.def("descriptor_kernels", &descriptor_kernels);
+    m.def("descriptor_precisions", &descriptor_precisions);
     m.def("select_descriptors", &select_descriptors, py::arg("support").noconvert(), py::arg("count"), py::arg("other_images"),
           py::arg("threads"), py::arg("kernels"));
     m.def("select_queries", &select_queries, py::arg("query").noconvert(), py::arg("support").noconvert(),

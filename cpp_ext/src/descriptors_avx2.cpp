@@ -12,6 +12,7 @@ struct Avx2 {
     using Reg = __m256;
     static constexpr std::ptrdiff_t lanes = 8;
     static constexpr int vectors = 2, rows = 6, weights = 2;
+    static constexpr bool pairs = false;
 
     static CONTRASTRT_INLINE Reg zero() { return _mm256_setzero_ps(); }
     static CONTRASTRT_INLINE Reg all(float x) { return _mm256_set1_ps(x); }

@@ -12,6 +12,7 @@ struct Neon {
     using Reg = float32x4_t;
     static constexpr std::ptrdiff_t lanes = 4;
     static constexpr int vectors = 3, rows = 8, weights = 5;
+    static constexpr bool pairs = false;
 
     static CONTRASTRT_INLINE Reg zero() { return vdupq_n_f32(0.0F); }
     static CONTRASTRT_INLINE Reg all(float x) { return vdupq_n_f32(x); }

@@ -11,6 +11,7 @@ struct Portable {
     using Reg = Four;
     static constexpr std::ptrdiff_t lanes = 4;
     static constexpr int vectors = 2, rows = 4, weights = 2;
+    static constexpr bool pairs = false;
 
     static CONTRASTRT_INLINE Reg zero() { return {}; }
     static CONTRASTRT_INLINE Reg all(float x) { return {{x, x, x, x}}; }

@@ -4,6 +4,7 @@ from .backend import backend, usable_threads
 from .descriptors import (
     QuerySelection,
     Selection,
+    descriptor_precisions,
     image_to_class,
     image_to_class_numpy,
     select_descriptors,
@@ -32,6 +33,7 @@ __all__ = [
     "Selection",
     "Window",
     "backend",
+    "descriptor_precisions",
     "hamming_kernels",
     "hamming_range",
     "hamming_range_numpy",

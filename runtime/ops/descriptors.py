@@ -35,6 +35,12 @@ class QuerySelection(NamedTuple):
     margin: NDArray[np.float32]
 
 
+def descriptor_precisions() -> tuple[str, ...]:
+    """What `image_to_class` can multiply in here: "fp32" always, "bf16" where the native ops find AVX-512 BF16."""
+    compiled = native()
+    return ("fp32",) if compiled is None else tuple(compiled.descriptor_precisions())
+
+
 def select_descriptors(
     support: NDArray[np.float32],
     fraction: float = 0.5,
@@ -121,6 +127,7 @@ def image_to_class(
     mask: NDArray[np.bool_] | None = None,
     k: int = 3,
     *,
+    precision: str = "fp32",
     threads: int | None = None,
 ) -> NDArray[np.float32]:
     r"""Score each query image against each class by its descriptors' nearest neighbours there.
@@ -134,6 +141,8 @@ def image_to_class(
         index: rows of each class as `select_descriptors` gives them; None takes all. Others are not read.
         mask: (images, locations) as `select_queries` gives it; None takes all. Others are not read.
         k: neighbours of each, up to 64; where a class keeps fewer, all of them.
+        precision: one of `descriptor_precisions()`. "bf16" rounds unit queries and support to 8 significant bits, multiplies them
+            in pairs and sums in float32: each cosine is off by 0.004 at most.
         threads: None takes one for each core; the result does not depend on it.
 
     Returns:
@@ -149,13 +158,15 @@ def image_to_class(
         raise ValueError(f"a mask of shape {mask.shape} and type {mask.dtype} was given; expected bool {query.shape[:2]}")
     if not 1 <= k <= MOST_NEAREST:
         raise ValueError(f"k = {k} was given; expected 1 to {MOST_NEAREST}")
+    if precision not in (known := descriptor_precisions()):
+        raise ValueError(f"precision = {precision!r} was given; expected one of {', '.join(known)}, which is what runs here")
     crew = usable_threads(threads)
     compiled = native()
     if compiled is None:
         return image_to_class_numpy(query, support, kept, mask, k)
     flags = None if mask is None else np.ascontiguousarray(mask)
     return compiled.image_to_class(  # type: ignore[no-any-return]
-        np.ascontiguousarray(query), np.ascontiguousarray(support), kept, flags, k, crew, ""
+        np.ascontiguousarray(query), np.ascontiguousarray(support), kept, flags, k, crew, "" if precision == "fp32" else precision
     )
 
 

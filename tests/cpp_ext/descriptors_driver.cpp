@@ -185,7 +185,7 @@ void refuses_what_is_no_number(const Kernels& kernels) {
 
 // Calls share nothing: several threads of the caller, each with a second one of its own, which these sizes are just worth.
 void called_from_several_threads(const Kernels& kernels) {
-    constexpr Index rows = 882, d = 800, kept = 20;
+    constexpr Index rows = 882, d = 1600, kept = 20;
     const Shape shape{3, 2, 441, d, 2};
     const Floats values = draw(3 * rows * d, 4), asked = draw(2 * 441 * d, 5);
     std::vector<Floats> logits(4, Floats(6));

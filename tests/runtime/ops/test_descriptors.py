@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from runtime import ops
@@ -270,7 +270,7 @@ def test_selection_finds_what_a_class_has_for_itself_among_clutter_that_all_shar
 @needs_native
 @pytest.mark.parametrize("kernels", KERNELS)
 def test_results_are_the_same_bit_for_bit_on_any_number_of_threads(kernels: str) -> None:
-    support, query = draw((5, 5, 200, 448, 12, 500), 1)  # enough for the ops to take the threads
+    support, query = draw((5, 5, 200, 900, 12, 500), 1)  # enough for the ops to take the threads
     count, visible, few = 500, 250, query[:3, :90].copy()
     alone: tuple[np.ndarray, ...] | None = None
     for threads in (1, 2, 3):
@@ -282,6 +282,35 @@ def test_results_are_the_same_bit_for_bit_on_any_number_of_threads(kernels: str)
         for first, second in zip(alone, found, strict=True):
             np.testing.assert_array_equal(first, second)
         np.testing.assert_array_equal(one[0], some[0])
+
+
+def bf16(values: np.ndarray) -> np.ndarray:
+    """Rounded to the nearest of 8 significant bits, ties to even."""
+    bits = values.astype(np.float32).view(np.uint32)
+    return ((bits + 0x7FFF + (bits >> 16 & 1)) & 0xFFFF0000).astype(np.uint32).view(np.float32)
+
+
+@pytest.mark.skipif("bf16" not in ops.descriptor_precisions(), reason="this processor has no AVX-512 BF16")
+@settings(deadline=None, max_examples=60)
+@given(shape=EPISODE, seed=SEED, k=st.sampled_from((1, 2, 3, 7)))
+@example(shape=(2, 1, 9, 700, 2, 20), seed=1, k=3)  # more than is narrowed at once
+@example(shape=(2, 1, 9, 513, 2, 50), seed=1, k=3)
+def test_bf16_multiplies_rounded_factors_and_is_off_by_no_more_than_it_says(shape: Any, seed: int, k: int) -> None:
+    support, query = draw(shape, seed)
+    classes, images, locations, d = support.shape
+    found = ops.image_to_class(query, support, k=k, precision="bf16")
+    rows = support.reshape(classes, images * locations, d)
+    norm = np.linalg.norm(rows.astype(np.float64), axis=-1, keepdims=True)
+    factors = np.divide(bf16(rows).astype(np.float64), norm, out=np.zeros(rows.shape), where=norm > 0)
+    cosines = np.einsum("qld,cnd->qlcn", bf16(unit(query)).astype(np.float64), factors)
+    most = min(k, images * locations)
+    expected = np.sort(cosines, axis=-1)[..., -most:].sum((1, 3))
+    terms = query.shape[1] * most
+    np.testing.assert_allclose(found, expected, rtol=0, atol=2e-4 * terms)  # a unit's last bit may round to another bf16
+    exact = ops.image_to_class(query, support, k=k)
+    np.testing.assert_allclose(found, exact, rtol=0, atol=0.004 * terms)
+    for threads in (2, 3):
+        np.testing.assert_array_equal(found, ops.image_to_class(query, support, k=k, precision="bf16", threads=threads))
 
 
 def test_calls_from_several_threads_do_not_disturb_each_other() -> None:
@@ -365,6 +394,7 @@ S, Q = np.ones((2, 1, 3, 4), np.float32), np.ones((1, 3, 4), np.float32)
         (lambda: ops.image_to_class(Q, S, mask=np.ones((1, 3), np.uint8)), "type uint8"),
         (lambda: ops.image_to_class(Q, S, k=0), "k = 0"),
         (lambda: ops.image_to_class(Q, S, k=65), "1 to 64"),
+        (lambda: ops.image_to_class(Q, S, precision="fp8"), "'fp8' was given; expected one of fp32"),
     ],
 )
 def test_what_cannot_be_selected_or_scored_is_refused_by_a_sentence(call: Callable[[], object], sentence: str) -> None:
