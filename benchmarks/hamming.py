@@ -25,6 +25,7 @@ EXAMPLES = """examples:
   python -m benchmarks.hamming --codes 100k --bits 64 --approximate
 """
 OURS, FLAT, COUNTING, READ = "contrastrt", "faiss flat", "faiss flat, counting", "read"
+TABLES, AUTO = "mih", "auto"  # methods of a search
 APPROXIMATE = ("faiss hnsw", "faiss ivf", "faiss multihash")
 SLOW = 4_000_000  # pairs of query and code up to which usearch and NumPy are timed as well
 CLUSTER = 1000  # codes around a centre, on average
@@ -35,12 +36,13 @@ Setting = tuple[Any, str, int]
 
 @dataclass(frozen=True)
 class Cell:
-    """One size: `read` is what reading the codes alone takes; `recall` is of those that are not exact."""
+    """One size: `read` is what reading the codes alone takes; `recall` is of those that are not exact; `chosen` by "auto"."""
 
     codes: int
     bits: int
     queries: int
     threads: int
+    chosen: str
     timings: dict[str, Timing]
     recall: dict[str, float]
 
@@ -131,18 +133,21 @@ def measure(
     codes = _draw(generator, count, bits, centres)
     peers = Peers(codes, approximate=approximate)
     cells = []
-    inverted = ops.HammingTables(codes) if tables else None
+    index = HammingIndex(bits)
+    index.add(codes)
+    if tables:
+        index.build_tables()
     for batch in batches:
         queries = _draw(generator, batch, bits, centres)
         for number in threads:
-            index = HammingIndex(bits, threads=number)
-            index.add(codes)
-            calls: Calls = {OURS: _bind(index.search, queries, k), **peers.calls(queries, k, number)}
+            calls: Calls = {OURS: _searching(index, queries, k, number, "scan"), **peers.calls(queries, k, number)}
             if kernels:
                 for kernel in ops.hamming_kernels()[1:]:
                     calls[kernel] = _with_kernel(codes, queries, k, number, kernel)
-            if inverted is not None:
-                calls["tables"] = _with_tables(inverted, queries, k, number)
+            chosen = ""
+            if tables:
+                calls |= {name: _searching(index, queries, k, number, name) for name in (TABLES, AUTO)}
+                chosen = index.search(queries, k, threads=number).method
             recall = _check(calls)
             if read is not None:
                 calls[READ] = _bind(read, codes, number)
@@ -153,6 +158,7 @@ def measure(
                     bits,
                     batch,
                     number,
+                    chosen,
                     in_blocks(calls, seconds=seconds, spinning=[name for name in calls if name.startswith("faiss")]),
                     recall,
                 )
@@ -170,8 +176,8 @@ def _draw(generator: np.random.Generator, count: int, bits: int, centres: NDArra
     return centres[generator.integers(0, len(centres), count)] ^ drawn
 
 
-def _with_tables(tables: ops.HammingTables, queries: NDArray[np.uint8], k: int, threads: int) -> Callable[[], object]:
-    return lambda: tables.topk(queries, k, threads=threads)
+def _searching(index: HammingIndex, queries: NDArray[np.uint8], k: int, threads: int, method: str) -> Callable[[], object]:
+    return lambda: index.search(queries, k, method=method, threads=threads)
 
 
 def _with_kernel(codes: NDArray[np.uint8], queries: NDArray[np.uint8], k: int, threads: int, kernel: str) -> Callable[[], object]:
@@ -230,7 +236,8 @@ def table(cells: Sequence[Cell]) -> str:
         ]
         for name in names:
             shown = _ms(cell.timings[name].median) if name in cell.timings else "-"
-            row.append(f"{shown} (recall {cell.recall[name]:.3f})" if name in cell.recall else shown)
+            note = f" (recall {cell.recall[name]:.3f})" if name in cell.recall else f" ({cell.chosen})" if name == AUTO else ""
+            row.append(shown + note)
         row.append(_ms(cell.timings[READ].median) if READ in cell.timings else "-")
         row += [f"{cell.timings[n].median / ours.median:.2f}" if n in cell.timings else "-" for n in (FLAT, READ)]
         lines.append(f"| {' | '.join(row)} |")
@@ -322,7 +329,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--approximate", action="store_true", help="also FAISS's HNSW, IVF and MultiHash with their recall")
     parser.add_argument("--kernels", action="store_true", help="also the other kernels of this processor")
-    parser.add_argument("--tables", action="store_true", help="also multi-index hashing, without its fall-back to the scan")
+    parser.add_argument(
+        "--tables",
+        action="store_true",
+        help="also multi-index hashing without its fall-back to the scan, and what `search` chooses",
+    )
     parser.add_argument(
         "--clustered", action="store_true", help=f"codes around centres, {CLUSTER} each, instead of uniform random ones"
     )
