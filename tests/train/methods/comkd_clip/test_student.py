@@ -48,6 +48,17 @@ def opened(kind: Kind = "learned", scale: float = 0.0) -> EduAttention:
     return attention
 
 
+@pytest.mark.parametrize("kind", ["learned", "plain"])
+def test_from_the_identity_attention_is_the_mean_class_vector_under_the_students_own_prediction(kind: Kind) -> None:
+    """Where C is the square of the temperature, so that the relation is the prediction."""
+    attention = EduAttention(DIM, kind, 0.05**2, "identity")
+    image, vectors = rows(4), rows(CLASSES)
+    assert torch.equal(attention(image, vectors), image)  # the gate is shut at first
+    attention.alpha.data.fill_(0.5)
+    prediction = (image @ vectors.T / 0.05).softmax(1)
+    torch.testing.assert_close(attention(image, vectors), image + 0.5 * prediction @ vectors)
+
+
 @pytest.mark.parametrize(("kind", "scale"), [("learned", 0.0), ("learned", 0.1), ("plain", 0.0), ("plain", 1e-2)])
 def test_attention_equals_its_formula_written_out(kind: Kind, scale: float) -> None:
     """softmax(Q K^T / sqrt(C)) V with every layer applied to what the formula applies it to."""
