@@ -43,6 +43,7 @@ TOLERANCES: dict[str, Tolerance] = {
     "fp16": Tolerance(cosine=0.999, relative=3e-2, top1=0.98),
     "int8": Tolerance(cosine=0.9, relative=0.5, top1=0.8),
     "int8-dynamic": Tolerance(cosine=0.9, relative=0.5, top1=0.8),
+    "int8-trt": Tolerance(cosine=0.9, relative=0.5, top1=0.8),
 }
 
 
