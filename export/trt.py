@@ -11,7 +11,7 @@ from pathlib import Path
 
 from runtime import artifact as schema
 
-from . import engine, profiles, regions, verify
+from . import engine, profiles, quantize, regions, verify
 from .engine import FLAGS, INSTALL, SDKS, Probe
 from .engines import PORTABLE, build, onnx_files, table
 from .onnx import VerificationError, check_options, check_out, from_model, names
@@ -174,7 +174,8 @@ def _export(options: argparse.Namespace, folder: Path, graphs: Sequence[str] | N
         opset=options.opset,
         force=options.force,
     )
-    print(f"{verify.table(report.parities)}\nwritten to {folder}", file=sys.stderr)
+    costs = f"\n{quantize.table(report.costs)}\n" if report.costs else ""
+    print(f"{verify.table(report.parities)}\n{costs}\nwritten to {folder}", file=sys.stderr)
 
 
 def _explain(
