@@ -21,6 +21,7 @@ COMMANDS = (
     "export.onnx",
     "export.bank",
     "export.trt",
+    "export.triton",
     "runtime.run",
     *(f"benchmarks.{name}" for name in ("demo", "latency", "footprint", "comkd_cifar100", "descriptors", "hamming")),
 )
