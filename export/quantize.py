@@ -24,6 +24,7 @@ PRECISIONS = {
     "fp16": "matrix products in half precision; normalisation, softmax and everything after the L2 norm stay in fp32",
     "int8": "static: unsigned 8-bit activations calibrated on real inputs, signed 8-bit weights per channel",
     "int8-dynamic": "signed 8-bit weights; the range of the activations is measured at each call",
+    "fp16-products": "as fp16, and the matrix products after the L2 norm too: for GPUs on which TensorRT-RTX has no fp32 ones (sm75)",
     "int8-trt": "static for TensorRT: signed 8-bit activations and weights, symmetric, biases in float; no faster on a CPU",
 }
 # TensorRT's parser refuses zero points and int32 biases, and takes both operands of a product signed.
@@ -123,8 +124,8 @@ def write(
 
     if precision not in PRECISIONS or precision == "fp32":
         raise ValueError(f"There is no variant {precision!r}; expected one of {', '.join(PRECISIONS)} but fp32.")
-    if precision == "fp16":
-        model = halve(onnx.load(str(source)))
+    if precision in ("fp16", "fp16-products"):
+        model = halve(onnx.load(str(source)), products=precision == "fp16-products")
     else:
         with tempfile.TemporaryDirectory(prefix="quantize-") as folder:
             model = _int8(source, Path(folder), Reader(graph, axes, samples), graph.name, precision)

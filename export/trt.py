@@ -17,7 +17,12 @@ from .engines import PORTABLE, build, onnx_files, table
 from .onnx import VerificationError, check_options, check_out, from_model, names
 from .regions import Explained
 
-PRECISIONS = {"fp32": "fp32", "fp16": "fp16", "int8": "int8-trt"}  # what is asked for -> which ONNX file it is built from
+PRECISIONS = {
+    "fp32": "fp32",
+    "fp16": "fp16",
+    "fp16-products": "fp16-products",
+    "int8": "int8-trt",
+}  # what is asked for -> which ONNX file it is built from
 
 # Without a GPU the builder of TensorRT-RTX fails on these, and says:
 NEEDS_GPU = {

@@ -118,7 +118,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
         exportable,
         out,
         graphs=["open"],
-        precisions=("fp16", "int8", "int8-dynamic", "int8-trt"),
+        precisions=("fp16", "fp16-products", "int8", "int8-dynamic", "int8-trt"),
         metrics={"val/top1": 0.5},
         say=said.append,
     )

@@ -14,7 +14,7 @@ from export import quantize
 from export.quantize import Reader, RealImages, batches, costs, read_images
 from runtime.artifact import Artifact, Axis, Graph, Port, graph_file
 
-VARIANTS = ("fp32", "fp16", "int8", "int8-dynamic", "int8-trt")
+VARIANTS = ("fp32", "fp16", "fp16-products", "int8", "int8-dynamic", "int8-trt")
 
 
 def nodes_of(exported, precision: str) -> list[str]:

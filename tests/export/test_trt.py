@@ -96,6 +96,12 @@ def test_what_the_sdk_refuses_is_quoted_and_the_rest_is_built(artifact: Path, rt
     assert [item.file for item in schema.read(artifact).engines] == ["open.fp32.rtx.sm86.engine"]
 
 
+def test_with_every_product_halved_there_is_an_engine_for_turing(artifact: Path, rtx: str) -> None:
+    assert main([str(artifact), "--sdk", "rtx", "--target", "sm75", "--precision", "fp16"]) == 2  # its head keeps fp32
+    assert main([str(artifact), "--sdk", "rtx", "--target", "sm75", "--precision", "fp16-products"]) == 0
+    assert [item.targets for item in schema.read(artifact).engines] == [("sm75",)]
+
+
 def test_where_nothing_can_be_built_nothing_changes(artifact: Path, rtx: str, capsys) -> None:
     before = state(artifact)
     assert main([str(artifact), "--sdk", "rtx", "--target", "sm75"]) == 2
@@ -178,7 +184,7 @@ def test_a_precision_out_of_tolerance_is_refused_before_any_build(artifact: Path
         (["--target", "sm86+sm90"], "build on its machine: pip install 'contrastrt[tensorrt]' and --sdk tensorrt"),
         (["--target", ","], "--target ',' names none"),
         (["--graphs", "closed"], "has no graph 'closed'; it has open"),
-        (["--precision", "fp8"], "There is no precision 'fp8' for engines; expected some of fp32, fp16, int8"),
+        (["--precision", "fp8"], "There is no precision 'fp8' for engines; expected some of fp32, fp16, fp16-products, int8"),
         (["--precision", "int8-dynamic"], "There is no precision 'int8-dynamic' for engines"),
         (["--precision", ""], "--precision names none"),
         (["--profile", "batch=1:2:10"], "the artifact was verified from 1 to 9"),
