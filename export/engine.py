@@ -1,4 +1,4 @@
-"""One TensorRT engine, built in a process of its own: the builder can crash, and a failed build changes the bytes of the next.
+"""One TensorRT engine, built in a process of its own: the builder can crash, and a failed build changes what it builds next.
 
 `tensorrt` (11 and 10, which needs a GPU to build) and `tensorrt_rtx` (which builds without one) share their API; what differs is here.
 This file runs by itself as the builder's process and therefore imports nothing of the project.

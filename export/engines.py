@@ -36,10 +36,15 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Report:
-    """What was built into an artifact and what was refused; `shapes` holds by engine the profiles as the builder had them."""
+    """What was built into an artifact and what was refused; `shapes` holds by engine the profiles as the builder had them.
+
+    Args:
+        engines: all that were asked for and are there now; those named in `kept` were built before from the same input.
+    """
 
     path: Path
     engines: tuple[Engine, ...]
+    kept: tuple[str, ...]
     refusals: tuple[Refusal, ...]
     digests: dict[str, str]
     shapes: dict[str, tuple[dict[str, list[list[int]]], ...]]
@@ -47,7 +52,12 @@ class Report:
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for --json."""
         found = [
-            {**dataclasses.asdict(item), "sha256": self.digests[item.file], "shapes": self.shapes[item.file]}
+            {
+                **dataclasses.asdict(item),
+                "sha256": self.digests[item.file],
+                "shapes": self.shapes[item.file],
+                "kept": item.file in self.kept,
+            }
             for item in self.engines
         ]
         return {"path": str(self.path), "engines": found, "refused": [dataclasses.asdict(item) for item in self.refusals]}
@@ -64,6 +74,7 @@ def build(
     options: Sequence[str] = (),
     timing_cache: Path | None = None,
     proven: bool = False,
+    rebuild: bool = False,
     say: Callable[[str], None] = logger.debug,
 ) -> Report:
     """Build engines from an artifact's ONNX files and add them to it, once all that can be built are.
@@ -73,6 +84,8 @@ def build(
         precisions: of PRECISIONS.
         given: profiles as texts, see profiles.parse.
         options: of engine.FLAGS.
+        rebuild: also what is there already. The builder's bytes differ from run to run, so that without it the same artifact,
+            SDK, targets, profiles and options leave the engine as it is.
         proven: the ONNX files were held against torch just now; otherwise they answer their golden inputs first.
 
     Raises:
@@ -87,6 +100,8 @@ def build(
     built: list[Engine] = []
     refusals: list[Refusal] = []
     shapes: dict[str, tuple[dict[str, list[list[int]]], ...]] = {}
+    kept: list[str] = []
+    present = {} if rebuild else {item.file: item for item in found.engines}
     culprits: dict[str, Node | None] = {}
     with beside(folder) as place:
         for source, (graph, precision) in sources.items():
@@ -94,6 +109,12 @@ def build(
             for group in wanted:
                 name = file_name(graph.name, precision, probe.module, group, options)
                 inputs = tuple(profiles.shapes(graph, profile) for profile in chosen)
+                if (old := present.get(name)) and _same(old, probe, group, chosen, found.files[source]):
+                    built.append(old)
+                    kept.append(name)
+                    shapes[name] = tuple({port: [*map(list, sizes)] for port, sizes in item.items()} for item in inputs)
+                    say(f"{name}: kept, it was built from the same")
+                    continue
                 job = Job(probe.module, folder / source, group, inputs, tuple(options), timing_cache)
                 try:
                     made = engine.build(job, place / name)
@@ -105,10 +126,10 @@ def build(
                 built.append(entry)
                 shapes[name] = made.profiles
                 say(f"{name}: built in {made.seconds:.1f} s, {entry.size / 2**20:.2f} MiB")
-        digests = {item.file: schema.sha256(place / item.file) for item in built}
-        if built:
-            _place(folder, found, built, place)
-    return Report(folder, tuple(built), tuple(refusals), digests, shapes)
+        if new := [item for item in built if item.file not in kept]:
+            found = _place(folder, found, new, place)
+    digests = {item.file: found.files[item.file] for item in built}
+    return Report(folder, tuple(built), tuple(kept), tuple(refusals), digests, shapes)
 
 
 def onnx_files(
@@ -182,6 +203,12 @@ def _entry(
     )
 
 
+def _same(old: Engine, probe: Probe, group: Sequence[str], chosen: Sequence[Profile], digest: str) -> bool:
+    """Whether an engine was built of the same ONNX file by the same SDK for the same; its name holds graph, precision and options."""
+    made = (old.onnx_sha256, old.sdk, old.sdk_version, old.targets, old.profiles)
+    return made == (digest, probe.module, probe.version, tuple(group) or PORTABLE_TARGETS, tuple(chosen))
+
+
 def _refusal(name: str, refused: Refused, job: Job, culprits: dict[str, Node | None], say: Callable[[str], None]) -> Refusal:
     """After a crash the node is searched for, once for each ONNX file."""
     if not refused.crashed:
@@ -195,7 +222,7 @@ def _refusal(name: str, refused: Refused, job: Job, culprits: dict[str, Node | N
     return Refusal(name, reason, (node,))
 
 
-def _place(folder: Path, found: Artifact, built: Sequence[Engine], place: Path) -> None:
+def _place(folder: Path, found: Artifact, built: Sequence[Engine], place: Path) -> Artifact:
     """Move engines into the artifact. At any moment its manifest lists whole files only: an engine that is replaced leaves it first."""
     new = {item.file for item in built}
     kept = tuple(item for item in found.engines if item.file not in new)
@@ -206,7 +233,7 @@ def _place(folder: Path, found: Artifact, built: Sequence[Engine], place: Path) 
         with (place / item.file).open("rb") as file:
             os.fsync(file.fileno())
         (place / item.file).replace(folder / item.file)
-    schema.write(dataclasses.replace(found, engines=(*kept, *built)), folder, files | new)
+    return schema.write(dataclasses.replace(found, engines=(*kept, *built)), folder, files | new)
 
 
 def table(report: Report) -> str:
@@ -214,7 +241,8 @@ def table(report: Report) -> str:
     lines = [f"{'engine':<44} {'size':>10} {'build':>8} {'layers':>7} {'profiles':>9}  sha256"]
     for item in report.engines:
         size, layers = f"{item.size / 2**20:.2f} MiB", sum(item.layers.values())
-        start = f"{item.file:<44} {size:>10} {item.seconds:>6.1f} s {layers:>7} {len(item.profiles):>9}"
+        seconds = "kept" if item.file in report.kept else f"{item.seconds:.1f} s"
+        start = f"{item.file:<44} {size:>10} {seconds:>8} {layers:>7} {len(item.profiles):>9}"
         lines.append(f"{start}  {report.digests[item.file][:16]}")
     lines += [f"refused: {item.file}: {item.reason}" for item in report.refusals]
     return "\n".join(lines)

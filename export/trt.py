@@ -158,6 +158,7 @@ def _run(options: argparse.Namespace) -> int:
         options=flags,
         timing_cache=_timing_cache(options, folder, probe),
         proven=not options.source.is_dir(),
+        rebuild=options.rebuild,
         say=lambda line: print(line, file=sys.stderr),
     )
     print(json.dumps(report.to_dict(), indent=1) if options.json else table(report))
@@ -220,6 +221,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--refit", action="store_true", help="engines whose weights can be replaced")
     parser.add_argument("--stripped", action="store_true", help="engines without weights, which are refitted from the ONNX file")
     parser.add_argument("--timing-cache", type=Path, metavar="FILE", help="default: beside the artifact; TensorRT only")
+    parser.add_argument("--rebuild", action="store_true", help="also engines that are there, built of the same by the same SDK")
     parser.add_argument("--explain", action="store_true", help="build nothing; list the nodes that the parser does not take")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     exporting = parser.add_argument_group("of model.pt only, as in export.onnx")

@@ -65,14 +65,36 @@ def test_engines_are_added_and_described(artifact: Path, rtx: str, capsys) -> No
     assert prove(artifact).passed
 
 
-def test_the_same_artifact_gives_the_same_engine_which_takes_the_place_of_the_old(artifact: Path, rtx: str, capsys) -> None:
+def test_the_same_input_gives_the_same_engine(artifact: Path, rtx: str, capsys) -> None:
     assert main([str(artifact), *BUILD]) == 0
     first = schema.read(artifact)
-    assert main([str(artifact), *BUILD, "--precision", "fp32,fp16"]) == 0
+    capsys.readouterr()
+    assert main([str(artifact), *BUILD, "--precision", "fp32,fp16", "--json"]) == 0
     second = schema.read(artifact)
-    assert [item.file for item in second.engines] == ["open.fp32.rtx.sm86.engine", "open.fp16.rtx.sm86.engine"]
-    assert first.files["open.fp32.rtx.sm86.engine"] == second.files["open.fp32.rtx.sm86.engine"]
-    assert "open.fp32.rtx.sm86.engine" in capsys.readouterr().out
+    report = json.loads(capsys.readouterr().out)
+    assert [(item["file"], item["kept"]) for item in report["engines"]] == [
+        ("open.fp32.rtx.sm86.engine", True),
+        ("open.fp16.rtx.sm86.engine", False),
+    ]
+    assert second.engines[0] == first.engines[0]
+    assert second.files["open.fp32.rtx.sm86.engine"] == first.files["open.fp32.rtx.sm86.engine"]
+
+
+def test_another_profile_or_another_onnx_file_is_built_again(artifact: Path, rtx: str) -> None:
+    probe = engine.probe(rtx)
+    assert engines.build(artifact, probe, [("sm86",)]).kept == ()
+    assert engines.build(artifact, probe, [("sm86",)]).kept == ("open.fp32.rtx.sm86.engine",)
+    assert engines.build(artifact, probe, [("sm86",)], rebuild=True).kept == ()
+    assert engines.build(artifact, probe, [("sm86",)], given=["batch=2"]).kept == ()
+    assert engines.build(artifact, probe, [("sm86",)], given=["batch=2"]).kept != ()
+    model = onnx.load(str(artifact / "open.onnx"))
+    model.producer_version = "another"
+    onnx.save(model, str(artifact / "open.onnx"))
+    content = json.loads((artifact / schema.MANIFEST).read_text())
+    content["files"]["open.onnx"] = schema.sha256(artifact / "open.onnx")
+    (artifact / schema.MANIFEST).write_text(json.dumps(content))
+    assert engines.build(artifact, probe, [("sm86",)], given=["batch=2"]).kept == ()
+    assert len(schema.read(artifact).engines) == 1
 
 
 def test_without_a_target_an_engine_is_portable(artifact: Path, rtx: str) -> None:
@@ -316,7 +338,7 @@ def test_an_engine_that_is_replaced_leaves_the_manifest_before_its_file_changes(
         return moved
 
     monkeypatch.setattr(Path, "replace", look)
-    assert main([str(artifact), *BUILD, "--precision", "fp32,fp16"]) == 0
+    assert main([str(artifact), *BUILD, "--precision", "fp32,fp16", "--rebuild"]) == 0
     assert [[item.file for item in found.engines] for found in seen] == [[], []]
     assert len(schema.read(artifact).engines) == 2
 
