@@ -16,6 +16,7 @@ SCHEMA = 1
 MANIFEST = "artifact.json"
 PARITY = "parity.json"
 GOLDEN = "golden.npz"
+SIGNATURE = "model.sig"
 
 
 @dataclass(frozen=True)
@@ -136,8 +137,12 @@ def read(folder: Path, *, check: bool = True) -> Artifact:
 
 
 def write(artifact: Artifact, folder: Path) -> Artifact:
-    """Write artifact.json with the checksums of all files that lie in the folder; return what was written."""
-    files = {item.name: sha256(item) for item in sorted(folder.iterdir()) if item.is_file() and item.name != MANIFEST}
+    """Write artifact.json with the checksums of all files that lie in the folder; return what was written.
+
+    A signature is not among them: it covers artifact.json, and is made after it.
+    """
+    listed = (item for item in sorted(folder.iterdir()) if item.is_file() and item.name not in (MANIFEST, SIGNATURE))
+    files = {item.name: sha256(item) for item in listed}
     written = replace(artifact, files=files)
     temporary = folder / f".{MANIFEST}.{os.getpid()}.tmp"
     temporary.write_text(json.dumps(asdict(written), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

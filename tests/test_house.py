@@ -20,6 +20,7 @@ COMMANDS = (
     "train.evaluate",
     "export.onnx",
     "export.bank",
+    "export.sign",
     "runtime.run",
     *(f"benchmarks.{name}" for name in ("demo", "latency", "footprint", "comkd_cifar100", "descriptors", "hamming")),
 )

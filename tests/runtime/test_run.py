@@ -147,7 +147,7 @@ def test_check_fails_where_the_numbers_differ(artifact: Path, capsys: Captured) 
         (("{photos}", "--batch-size", "0"), "--batch-size 0"),
         (("{photos}", "--batch-size", "9"), "this artifact takes 1 to 8"),
         (("{photos}", "--precision", "int8"), "no int8 variant"),
-        (("{photos}", "--provider", "abacus"), "there is no provider 'abacus'"),
+        (("{photos}", "--prefer", "abacus"), "there is no provider 'abacus'"),
         (("{photos}", "--threads", "0"), "threads=0"),
         (("{photos}", "--embed", "{empty}/nowhere/out.npz"), "No such file"),
     ],
