@@ -27,7 +27,7 @@ def open_session(folder: Path, artifact: Artifact, graph: str, precision: str, o
     if not options.prefer:
         raise ValueError("nothing was preferred; expected at least one of tensorrt, cuda, cpu")
     refused: list[tuple[str, str]] = []
-    for name in options.prefer:
+    for name in (given.lower() if given.lower() in SHORT else given for given in options.prefer):
         for label, start in _ways(name, folder, artifact, graph, precision, options):
             try:
                 session = start()
@@ -39,16 +39,21 @@ def open_session(folder: Path, artifact: Artifact, graph: str, precision: str, o
             stale = any(" is stale: " in reason for _, reason in refused)
             logger.log(logging.INFO if expected and not stale else logging.WARNING, "%s", session.report)
             return session
-    reasons = "; ".join(f"not {name}: {reason}" for name, reason in refused)
-    raise Unavailable(f"graph {graph!r} in {precision} runs on none of {', '.join(options.prefer)} here; {reasons}")
+    reasons = "; ".join(f"not on {name}: {reason}" if refused[1:] else reason for name, reason in refused)
+    raise Unavailable(f"graph {graph!r} in {precision} does not run on {' or '.join(options.prefer)} here: {reasons}")
 
 
 def _ways(
     name: str, folder: Path, artifact: Artifact, graph: str, precision: str, options: Options
 ) -> Iterator[tuple[str, Callable[[], Session]]]:
-    """What a name can mean: "tensorrt" is an engine of the artifact, else ONNX Runtime's provider that builds one."""
+    """What a name can mean: "tensorrt" is an engine of the artifact, else ONNX Runtime's provider that builds one.
+
+    TensorRT takes int8 in another form than the CPU: where the artifact has it, that is what it gets for "int8".
+    """
     ports = next(item for item in artifact.graphs if item.name == graph)
-    if name.lower() == "tensorrt":
+    if name in ("tensorrt", SHORT["tensorrt"]) and precision == "int8" and graph_file(graph, "int8-trt") in artifact.files:
+        precision = "int8-trt"
+    if name == "tensorrt":
         for engine in artifact.engines:
             if (engine.graph, engine.precision) == (graph, precision):
                 yield engine.file, lambda engine=engine: _engine(folder, artifact, engine, ports, options)  # type: ignore[misc]
@@ -66,13 +71,15 @@ def _engine(folder: Path, artifact: Artifact, engine: Engine, graph: Graph, opti
 
 
 def _onnx(name: str, path: Path, graph: Graph, artifact: Artifact, options: Options) -> Session:
-    provider, settings = SHORT.get(name.lower(), name), {}
+    provider, settings = SHORT.get(name, name), {}
     if provider in ON_NVIDIA:
         driver()  # says in a sentence what ONNX Runtime would log in twenty lines
     if provider == SHORT["cuda"]:
         settings = {"use_tf32": "0"}  # fp32 means fp32: the precision is in the graph
     if provider == SHORT["tensorrt"]:
         settings = tensorrt_settings(graph, artifact.axes, (options.cache or _user_cache()) / artifact.files[path.name][:16])
+    if options.stream is not None and provider in ON_NVIDIA:
+        settings["user_compute_stream"] = str(options.stream)
     return OrtSession(path, name, options, settings)
 
 

@@ -81,7 +81,7 @@ def prove(path: str | Path, options: Options | None = None, precisions: Sequence
     golden = read_golden(folder)
     agreements: list[Agreement] = []
     reports, left = [], []
-    for name, (graph, tolerance) in _entries(folder, artifact).items():
+    for name, (graph, tolerance) in held_to(folder, artifact).items():
         precision = name.removeprefix(graph.name).removesuffix(".onnx").strip(".") or "fp32"
         if precisions is not None and precision not in precisions:
             continue
@@ -117,7 +117,7 @@ def hold(
     )
 
 
-def _entries(folder: Path, artifact: Artifact) -> dict[str, tuple[Graph, dict[str, dict[str, float]]]]:
+def held_to(folder: Path, artifact: Artifact) -> dict[str, tuple[Graph, dict[str, dict[str, float]]]]:
     """Each of the artifact's ONNX files with its graph and its tolerance; one that was never verified is an error."""
     graphs = {graph.name: graph for graph in artifact.graphs}
     try:

@@ -37,6 +37,7 @@ class Options:
         strict: refuse an accelerator that leaves single nodes to the CPU, instead of reporting them.
         optimise: ONNX Runtime's graph optimisations.
         trusted: the artifact's signature was verified; engines that carry code are opened.
+        stream: handle of a CUDA stream for ONNX Runtime to work in; None: one of its own.
         cache: folder for the engines that ONNX Runtime's TensorRT provider builds; None: the user's cache folder.
     """
 
@@ -45,6 +46,7 @@ class Options:
     strict: bool = False
     optimise: bool = True
     trusted: bool = False
+    stream: int | None = None
     cache: Path | None = None
 
 
@@ -89,6 +91,8 @@ class OrtSession:
     An accelerator is never replaced by the CPU: ONNX Runtime's fallbacks, at the start and while running, are off. Single nodes that
     it leaves to the CPU, such as arithmetic on shapes, are reported, or refused where `strict`.
 
+    `session` is ONNX Runtime's own object, for what this class does not offer, such as bound buffers.
+
     Args:
         provider: a short name or ONNX Runtime's own.
         settings: the provider's own options.
@@ -111,16 +115,16 @@ class OrtSession:
             with redirect_stdout(io.StringIO()):  # it prints each library that it does not find
                 onnxruntime.preload_dlls()  # of CUDA and cuDNN, where pip installed them
         try:
-            self._session = _open(onnxruntime, path, name, options, settings or {}, alone=name != CPU)
+            self.session = _open(onnxruntime, path, name, options, settings or {}, alone=name != CPU)
         except Exception as error:  # ONNX Runtime's errors share no public base class
             if name == CPU:
                 raise ValueError(f"{path} cannot be opened by ONNX Runtime {onnxruntime.__version__}: {error}") from error
             if options.strict or "assigned to the default CPU EP" not in str(error):
                 raise Unavailable(f"ONNX Runtime does not run {path.name} on {provider}: {_first_line(error)}") from error
-            self._session = _open(onnxruntime, path, name, options, settings or {}, alone=False)
-        self._session.disable_fallback()  # or a failing run would be repeated on the CPU, from then on
-        self.providers: tuple[str, ...] = tuple(self._session.get_providers())
-        nodes = _nodes(self._session) if name != CPU else {}
+            self.session = _open(onnxruntime, path, name, options, settings or {}, alone=False)
+        self.session.disable_fallback()  # or a failing run would be repeated on the CPU, from then on
+        self.providers: tuple[str, ...] = tuple(self.session.get_providers())
+        nodes = _nodes(self.session) if name != CPU else {}
         if self.providers[0] != name or (nodes and name not in nodes):
             raise Unavailable(
                 f"ONNX Runtime {onnxruntime.__version__} gives {self.providers[0]} where {name} was asked for: "
@@ -132,7 +136,7 @@ class OrtSession:
 
     def run(self, outputs: Sequence[str], inputs: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
         """Name -> array of the inputs; the outputs named, in that order."""
-        return self._session.run(outputs, inputs)  # type: ignore[no-any-return]
+        return self.session.run(outputs, inputs)  # type: ignore[no-any-return]
 
 
 def _onnxruntime(path: Path) -> Any:

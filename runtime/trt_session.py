@@ -170,17 +170,17 @@ class TrtSession:
             ValueError: no profile holds the shapes.
             RuntimeError: TensorRT or CUDA fails.
         """
-        shapes = {port.name: inputs[port.name].shape for port in self._graph.inputs}
         with self._lock, self._memory.active():
-            if not self._release.alive:
-                raise ValueError("the session was closed; load the artifact again")
-            lane = self._lane(choose_profile(self._profiles, shapes))
-            if any(lane.shapes.get(name) != shape for name, shape in shapes.items()):
-                self._set_shapes(lane, shapes)
-            for name in shapes:
-                np.copyto(self._view(lane, name), inputs[name], casting="no")
+            lane = self._prepared(inputs)
             self._execute(lane)
             return [self._view(lane, name).copy() for name in outputs]
+
+    def milliseconds(self, inputs: Mapping[str, NDArray[Any]], rounds: int) -> list[float]:
+        """Of each of so many runs, on the device, between CUDA events: copies from and to pinned memory, and the inference."""
+        with self._lock, self._memory.active():
+            lane = self._prepared(inputs)
+            start, end = self._memory.event(), self._memory.event()
+            return [self._execute(lane, (start, end)) for _ in range(rounds)]
 
     def close(self) -> None:
         """Give device and pinned memory back now, instead of when the session is collected."""
@@ -242,6 +242,18 @@ class TrtSession:
 
     # running
 
+    def _prepared(self, inputs: Mapping[str, NDArray[Any]]) -> _Lane:
+        """The lane for these inputs, which lie in its pinned memory."""
+        if not self._release.alive:
+            raise ValueError("the session was closed; load the artifact again")
+        shapes = {port.name: inputs[port.name].shape for port in self._graph.inputs}
+        lane = self._lane(choose_profile(self._profiles, shapes))
+        if any(lane.shapes.get(name) != shape for name, shape in shapes.items()):
+            self._set_shapes(lane, shapes)
+        for name in shapes:
+            np.copyto(self._view(lane, name), inputs[name], casting="no")
+        return lane
+
     def _lane(self, profile: int) -> _Lane:
         """The profile's context and buffers, made on first use and kept."""
         if profile in self._lanes:
@@ -293,20 +305,25 @@ class TrtSession:
         shape, dtype = lane.shapes[name], self._dtypes[name]
         return lane.host[name][: math.prod(shape) * dtype.itemsize].view(dtype).reshape(shape)
 
-    def _execute(self, lane: _Lane) -> None:
-        """Copies and inference, enqueued or as a graph; done when it returns."""
+    def _execute(self, lane: _Lane, events: tuple[Any, Any] | None = None) -> float:
+        """Copies and inference, enqueued or as a graph; done when it returns. Milliseconds between the events, where given."""
         if lane.graph is None and lane.captures and lane.calls:
             try:
                 lane.graph = self._memory.capture(self._stream, lambda: self._enqueue(lane))
             except Exception as error:  # pycuda's errors share no public base class
                 lane.captures = False
                 logger.info("no CUDA graph of %s: %s", self._graph.name, error)
+        if events:
+            self._memory.record(events[0], self._stream)
         if lane.graph is None:
             self._enqueue(lane)
         else:
             self._memory.launch(lane.graph, self._stream)
+        if events:
+            self._memory.record(events[1], self._stream)
         self._memory.synchronize(self._stream)
         lane.calls += 1
+        return self._memory.milliseconds(*events) if events else 0.0
 
     def _enqueue(self, lane: _Lane) -> None:
         for port in self._graph.inputs:

@@ -22,6 +22,7 @@ COMMANDS = (
     "export.bank",
     "export.sign",
     "runtime.run",
+    "runtime.doctor",
     *(f"benchmarks.{name}" for name in ("demo", "latency", "footprint", "comkd_cifar100", "descriptors", "hamming")),
 )
 # A folder of some machine; "/tmp" is on all of them.

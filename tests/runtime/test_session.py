@@ -25,7 +25,7 @@ def test_threads_and_optimisations_do_not_change_the_answer(artifact: Path, thre
 
 
 def test_the_thread_count_is_handed_on(artifact: Path) -> None:
-    settings = OrtSession(artifact / "embedding.onnx", options=Options(threads=2))._session.get_session_options()
+    settings = OrtSession(artifact / "embedding.onnx", options=Options(threads=2)).session.get_session_options()
     assert settings.intra_op_num_threads == 2
     assert settings.inter_op_num_threads == 1
 
