@@ -162,7 +162,7 @@ class _Runtime:
     def __call__(self, name: str, *arguments: Any) -> Any:
         error, *found = getattr(self.names, name)(*arguments)
         if error != self.names.cudaError_t.cudaSuccess:
-            raise RuntimeError(f"{name} gives {error}")
+            raise RuntimeError(f"{name} gives {error.name}")
         return found[0] if len(found) == 1 else tuple(found)
 
     def capture(self, stream: int, work: Callable[[], None]) -> Any:

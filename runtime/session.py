@@ -125,11 +125,13 @@ class OrtSession:
         self.session.disable_fallback()  # or a failing run would be repeated on the CPU, from then on
         self.providers: tuple[str, ...] = tuple(self.session.get_providers())
         nodes = _nodes(self.session) if name != CPU else {}
-        if self.providers[0] != name or (nodes and name not in nodes):
+        if self.providers[0] != name:
             raise Unavailable(
                 f"ONNX Runtime {onnxruntime.__version__} gives {self.providers[0]} where {name} was asked for: "
                 "its libraries (for CUDA those of CUDA and cuDNN, for TensorRT its own too) are not found or do not start"
             )
+        if nodes and not nodes.get(name):
+            raise Unavailable(f"{name} runs none of the nodes of {path.name}; the cpu would run all")
         on_cpu = tuple(sorted(nodes.get(CPU, ())))
         counts = {given: sum(kinds.values()) for given, kinds in nodes.items()}
         self.report = Report(path.stem, path.name, provider, nodes=counts, on_cpu=on_cpu)
