@@ -84,7 +84,7 @@ def _private_key(path: Path, password: Callable[[], str] | None) -> Any:
             if password is None:
                 raise ValueError("it is encrypted, and no password was given") from None
             return load_pem_private_key(path.read_bytes(), password().encode())
-    except ValueError as error:
+    except Exception as error:  # cryptography's errors of a parser share no public base class
         raise ValueError(f"{path} cannot be used as a private key in PEM: {error}") from error
 
 
