@@ -17,7 +17,7 @@ from runtime.artifact import Engine, read, sha256, write
 @pytest.fixture(scope="session")
 def tiny() -> SimpleNamespace:
     """build(folder, names), bank(classes, seed), images(), expected(graph, prepared, vectors) and the constants."""
-    return SimpleNamespace(**runpy.run_path(str(Path(__file__).parent.parent / "golden" / "make_zero_shot.py")))
+    return SimpleNamespace(**runpy.run_path(str(Path(__file__).parent / "golden" / "make_zero_shot.py")))
 
 
 @pytest.fixture
