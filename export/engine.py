@@ -1,12 +1,11 @@
 """One TensorRT engine, built in a process of its own: the builder can crash, and a failed build changes what it builds next.
 
 `tensorrt` (11 and 10, which needs a GPU to build) and `tensorrt_rtx` (which builds without one) share their API; what differs is here.
-This file runs by itself as the builder's process and therefore imports nothing of the project.
+This file runs by itself as the builder's process, which imports nothing of the project.
 """
 
 from __future__ import annotations
 
-import ctypes
 import importlib
 import json
 import os
@@ -106,12 +105,18 @@ class Refused(RuntimeError):
 
 
 def probe(module: str) -> Probe:
-    """Import an SDK in a process of its own and ask it what it can do."""
+    """Import an SDK in a process of its own and ask it what it can do; ask the driver for the GPU."""
+    from runtime.cuda import Unavailable, driver
+
     done = subprocess.run(_command("probe", module), capture_output=True, text=True, check=False)
     try:
         found = json.loads(done.stdout.splitlines()[-1])
     except (ValueError, IndexError):
         return Probe(module, error=f"importing {module} ended its process ({_ending(done.returncode)})")
+    try:
+        found |= {"gpu": driver().devices[0].capability}
+    except Unavailable as error:
+        found |= {"no_gpu": str(error)}
     return Probe(**{**found, "targets": tuple(found["targets"])})
 
 
@@ -228,33 +233,16 @@ class _Child:
         return Log()
 
 
-def _gpu() -> tuple[str, str]:
-    """Compute capability of the first GPU, or why there is none; asked of the driver itself."""
-    name = "nvcuda.dll" if os.name == "nt" else "libcuda.so.1"
-    try:
-        cuda = ctypes.CDLL(name)
-    except OSError as error:
-        return "", f"the NVIDIA driver's {name} is not there ({error})"
-    count, device, major, minor = ctypes.c_int(), ctypes.c_int(), ctypes.c_int(), ctypes.c_int()
-    if (status := cuda.cuInit(0)) or (status := cuda.cuDeviceGetCount(ctypes.byref(count))) or not count.value:
-        return "", f"the NVIDIA driver gives no GPU (CUresult {status})"
-    cuda.cuDeviceGet(ctypes.byref(device), 0)
-    cuda.cuDeviceGetAttribute(ctypes.byref(major), 75, device)  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR
-    cuda.cuDeviceGetAttribute(ctypes.byref(minor), 76, device)  # ..._MINOR
-    return f"sm{major.value}{minor.value}", ""
-
-
 def _probe(module: str) -> Probe:
-    gpu, no_gpu = _gpu()
     try:
         sdk = importlib.import_module(module)
     except (ImportError, OSError, RuntimeError) as error:
         missing = isinstance(error, ModuleNotFoundError) and error.name == module
-        return Probe(module, gpu=gpu, no_gpu=no_gpu, error=f"{module} is not installed" if missing else f"{module}: {error}")
+        return Probe(module, error=f"{module} is not installed" if missing else f"{module}: {error}")
     targets: tuple[str, ...] = ()
     if module == "tensorrt_rtx":
         targets = tuple(name.lower() for name in sdk.ComputeCapability.__members__ if name.startswith("SM"))
-    return Probe(module, sdk.__version__, targets, gpu, no_gpu)
+    return Probe(module, sdk.__version__, targets)
 
 
 def _network(sdk: Any, logger: Any) -> tuple[Any, Any]:

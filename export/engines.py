@@ -13,6 +13,7 @@ from typing import Any
 from runtime import artifact as schema
 from runtime.artifact import Artifact, Engine, Graph
 from runtime.proof import prove
+from runtime.session import Options
 
 from . import engine, profiles, regions
 from .engine import SDKS, Built, Job, Node, Probe, Refused
@@ -157,7 +158,7 @@ def onnx_files(
 
 def check_proof(folder: Path, files: set[str]) -> None:
     """Each file answers its golden inputs in ONNX Runtime within its tolerance. VerificationError names those that do not."""
-    failed = [item for item in prove(folder).agreements if item.file in files and not item.passed]
+    failed = [item for item in prove(folder, Options(("cpu",))).agreements if item.file in files and not item.passed]
     if failed:
         raise VerificationError(
             (),

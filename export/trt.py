@@ -162,6 +162,10 @@ def _run(options: argparse.Namespace) -> int:
         say=lambda line: print(line, file=sys.stderr),
     )
     print(json.dumps(report.to_dict(), indent=1) if options.json else table(report))
+    if len(report.kept) < len(report.engines) and (folder / schema.SIGNATURE).exists():
+        print(
+            f"note: {schema.SIGNATURE} does not cover the new engines; sign again with `python -m export.sign`", file=sys.stderr
+        )
     if not report.engines:
         print(f"error: no engine could be built; {folder} stays as it is, and its ONNX files run without.", file=sys.stderr)
         return 2

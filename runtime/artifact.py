@@ -16,6 +16,7 @@ SCHEMA = 1
 MANIFEST = "artifact.json"
 PARITY = "parity.json"
 GOLDEN = "golden.npz"
+SIGNATURE = "model.sig"
 
 
 @dataclass(frozen=True)
@@ -138,10 +139,12 @@ def read(folder: Path, *, check: bool = True) -> Artifact:
 def write(artifact: Artifact, folder: Path, names: Iterable[str] | None = None) -> Artifact:
     """Write artifact.json with the checksums of the files `names`, or of all that lie in the folder; return what was written.
 
-    It is written beside its place, flushed and renamed: at any moment there is the old manifest or the whole new one.
+    A signature is not among them: it covers artifact.json, and is made after it. The manifest is written beside its place,
+    flushed and renamed: at any moment there is the old one or the whole new one.
     """
-    found = [item.name for item in folder.iterdir() if item.is_file() and item.name != MANIFEST] if names is None else names
-    written = replace(artifact, files={name: sha256(folder / name) for name in sorted(found)})
+    if names is None:
+        names = [item.name for item in folder.iterdir() if item.is_file() and item.name not in (MANIFEST, SIGNATURE)]
+    written = replace(artifact, files={name: sha256(folder / name) for name in sorted(names)})
     temporary = folder / f".{MANIFEST}.{os.getpid()}.tmp"
     with temporary.open("w", encoding="utf-8") as file:
         file.write(json.dumps(asdict(written), indent=1, ensure_ascii=False) + "\n")

@@ -22,7 +22,9 @@ COMMANDS = (
     "export.bank",
     "export.trt",
     "export.triton",
+    "export.sign",
     "runtime.run",
+    "runtime.doctor",
     *(f"benchmarks.{name}" for name in ("demo", "latency", "footprint", "comkd_cifar100", "descriptors", "hamming")),
 )
 # A folder of some machine; "/tmp" is on all of them.
@@ -101,7 +103,7 @@ def test_the_fields_and_presets_that_the_readme_names_exist() -> None:
         entry = registry.entry(name)
         known |= set(entry.config.__dataclass_fields__) | {f"--preset {preset}" for preset in entry.presets}
     used = set(re.findall(r"--preset \w+", README)) | set(re.findall(r"\b([a-z]+(?:_[a-z]+)+)=", README))
-    used -= {"set_classes", "batch_size", "top_k"}  # Python's, not the command line's
+    used -= {"set_classes", "batch_size", "top_k", "require_signature"}  # Python's, not the command line's
     assert sorted(used - known) == []
 
 
