@@ -25,7 +25,10 @@ COMMANDS = (
     "export.sign",
     "runtime.run",
     "runtime.doctor",
-    *(f"benchmarks.{name}" for name in ("demo", "latency", "footprint", "comkd_cifar100", "descriptors", "hamming")),
+    *(
+        f"benchmarks.{name}"
+        for name in ("demo", "latency", "footprint", "comkd_cifar100", "descriptors", "hamming", "gpu_acceptance")
+    ),
 )
 # A folder of some machine; "/tmp" is on all of them.
 MACHINE_PATH = re.compile(r"(?<![\w.:/])/(home|root|Users|opt|work|mnt|srv|workspace)/\w|[A-Z]:\\\\?Users")
