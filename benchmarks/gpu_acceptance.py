@@ -77,7 +77,20 @@ def run(name: str, arguments: Sequence[str]) -> Step:
     done = subprocess.run(
         [sys.executable, *command[1:]], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
     )
-    return Step(name, " ".join(command), done.returncode, round(time.perf_counter() - start, 1), done.stdout.rstrip())
+    seconds = round(time.perf_counter() - start, 1)
+    return Step(name, _anywhere(" ".join(command)), done.returncode, seconds, _anywhere(done.stdout.rstrip()))
+
+
+def _anywhere(text: str) -> str:
+    """Without the folders of this machine: the report is for others."""
+    for folder, name in (
+        (sys.executable, "python"),
+        (tempfile.gettempdir(), "tmp"),
+        (str(Path.cwd()), "."),
+        (str(Path.home()), "~"),
+    ):
+        text = text.replace(folder, name)
+    return text
 
 
 def steps(options: argparse.Namespace, work: Path, capability: str) -> Iterator[Step]:

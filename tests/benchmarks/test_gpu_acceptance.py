@@ -79,6 +79,14 @@ def test_a_command_is_kept_with_its_status_and_words() -> None:
     assert "There is no precision 'fp8'" in step.output
 
 
+def test_a_report_names_no_folder_of_the_machine(tmp_path: Path) -> None:
+    step = gpu_acceptance.run(
+        "a mistake", ["export.trt", str(Path.cwd() / "missing.pt"), "--profile", str(Path.home()), "--out", str(tmp_path)]
+    )
+    assert str(Path.cwd()) not in step.command + step.output and str(Path.home()) not in step.command
+    assert str(tmp_path) not in step.command
+
+
 def test_the_report_lists_what_ran_and_what_did_not() -> None:
     done = [
         Step("golden check", "python -m runtime.doctor artifact", 0, 1.5, "proof on cpu  ok"),
