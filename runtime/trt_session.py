@@ -29,8 +29,10 @@ logger = logging.getLogger(__name__)
 
 def fits(target: str, capability: str) -> bool:
     """Whether a device of this compute capability runs engines for a target: "sm86" itself, "sm80+" any from there on."""
-    wanted, given = (int(name.removeprefix("sm").rstrip("+")) for name in (target, capability))
-    return given >= wanted if target.endswith("+") else given == wanted
+    wanted, given = (name.removeprefix("sm").removesuffix("+") for name in (target, capability))
+    if not (wanted.isdigit() and given.isdigit()):
+        return False
+    return int(given) >= int(wanted) if target.endswith("+") else int(given) == int(wanted)
 
 
 def misfit(engine: Engine, onnx_sha256: str, capability: str, version: str, *, trusted: bool) -> str | None:
