@@ -60,17 +60,26 @@ def _ways(
     yield name, lambda: _onnx(name, folder / graph_file(graph, precision), ports, artifact, options)
 
 
+def source_sha256(artifact: Artifact, engine: Engine) -> str:
+    """Of the ONNX file that the engine should be of, as it is now; "absent" where there is none."""
+    return artifact.files.get(graph_file(engine.graph, engine.precision), "absent")
+
+
 def _engine(folder: Path, artifact: Artifact, engine: Engine, graph: Graph, options: Options) -> Session:
     capability = driver().devices[0].capability
     version = str(sdk_module(engine.sdk).__version__)
-    onnx_sha256 = artifact.files[graph_file(engine.graph, engine.precision)]
-    reason = misfit(engine, onnx_sha256, capability, version, trusted=options.trusted)
+    reason = misfit(engine, source_sha256(artifact, engine), capability, version, trusted=options.trusted)
     if reason:
         raise Unavailable(reason)
-    return TrtSession(folder, engine, graph, trusted=options.trusted)
+    try:
+        return TrtSession(folder, engine, graph, trusted=options.trusted)
+    except RuntimeError as error:
+        raise Unavailable(f"{engine.file} cannot be opened: {error}") from error
 
 
 def _onnx(name: str, path: Path, graph: Graph, artifact: Artifact, options: Options) -> Session:
+    if path.name not in artifact.files:
+        raise Unavailable(f"the artifact has no {path.name}")
     provider, settings = SHORT.get(name, name), {}
     if provider in ON_NVIDIA:
         driver()  # says in a sentence what ONNX Runtime would log in twenty lines

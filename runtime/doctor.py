@@ -13,7 +13,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from .artifact import Artifact, graph_file, read
+from .artifact import Artifact, read
+from .choice import source_sha256
 from .cuda import Unavailable, driver, open_memory
 from .session import PREFER, Options
 from .trt_session import SDKS, misfit, sdk_module
@@ -169,8 +170,7 @@ def _engines(artifact: Artifact) -> Iterator[Finding]:
             yield Finding(part, ABSENT, f"for {', '.join(engine.targets)} by {engine.sdk} {engine.sdk_version}; {error}")
             continue
         # Trusted here: nothing is opened, and what a signature would allow is worth knowing.
-        onnx_sha256 = artifact.files[graph_file(engine.graph, engine.precision)]
-        reason = misfit(engine, onnx_sha256, capability, version, trusted=True)
+        reason = misfit(engine, source_sha256(artifact, engine), capability, version, trusted=True)
         yield Finding(part, ABSENT if reason else OK, reason or f"fits {capability} and {engine.sdk} {version}")
 
 

@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if given.verbose:
             _tell(task.reports, as_json=given.json)
         return status
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RuntimeError) as error:  # the last from a device that fails
         return _fail(error)
     except ModuleNotFoundError as error:
         return _fail(error.msg)

@@ -120,8 +120,11 @@ class OrtSession:
             if name == CPU:
                 raise ValueError(f"{path} cannot be opened by ONNX Runtime {onnxruntime.__version__}: {error}") from error
             if options.strict or "assigned to the default CPU EP" not in str(error):
-                raise Unavailable(f"ONNX Runtime does not run {path.name} on {provider}: {_first_line(error)}") from error
-            self.session = _open(onnxruntime, path, name, options, settings or {}, alone=False)
+                raise _refusal(path, provider, error) from error
+            try:
+                self.session = _open(onnxruntime, path, name, options, settings or {}, alone=False)
+            except Exception as again:
+                raise _refusal(path, provider, again) from again
         self.session.disable_fallback()  # or a failing run would be repeated on the CPU, from then on
         self.providers: tuple[str, ...] = tuple(self.session.get_providers())
         nodes = _nodes(self.session) if name != CPU else {}
@@ -137,8 +140,11 @@ class OrtSession:
         self.report = Report(path.stem, path.name, provider, nodes=counts, on_cpu=on_cpu)
 
     def run(self, outputs: Sequence[str], inputs: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
-        """Name -> array of the inputs; the outputs named, in that order."""
-        return self.session.run(outputs, inputs)  # type: ignore[no-any-return]
+        """Name -> array of the inputs; the outputs named, in that order. RuntimeError: ONNX Runtime or the device fails."""
+        try:
+            return self.session.run(outputs, inputs)  # type: ignore[no-any-return]
+        except Exception as error:  # ONNX Runtime's errors share no public base class
+            raise RuntimeError(f"{self.report.file} fails on {self.report.picked}: {_first_line(error)}") from error
 
 
 def _onnxruntime(path: Path) -> Any:
@@ -190,6 +196,10 @@ def _nodes(session: Any) -> dict[str, Counter[str]]:
     for part in session.get_provider_graph_assignment_info():
         counts.setdefault(part.ep_name, Counter()).update(node.op_type for node in part.get_nodes())
     return counts
+
+
+def _refusal(path: Path, provider: str, error: Exception) -> Unavailable:
+    return Unavailable(f"ONNX Runtime does not run {path.name} on {provider}: {_first_line(error)}")
 
 
 def _first_line(error: Exception) -> str:

@@ -29,8 +29,10 @@ logger = logging.getLogger(__name__)
 
 def fits(target: str, capability: str) -> bool:
     """Whether a device of this compute capability runs engines for a target: "sm86" itself, "sm80+" any from there on."""
-    wanted, given = (int(name.removeprefix("sm").rstrip("+")) for name in (target, capability))
-    return given >= wanted if target.endswith("+") else given == wanted
+    wanted, given = (name.removeprefix("sm").removesuffix("+") for name in (target, capability))
+    if not (wanted.isdigit() and given.isdigit()):
+        return False
+    return int(given) >= int(wanted) if target.endswith("+") else int(given) == int(wanted)
 
 
 def misfit(engine: Engine, onnx_sha256: str, capability: str, version: str, *, trusted: bool) -> str | None:
@@ -132,8 +134,9 @@ class _Lane:
 class TrtSession:
     """An engine of TensorRT or TensorRT-RTX. Calls may come from several threads; they take turns.
 
-    The first call with some shapes enqueues, the next with the same shapes captures copies and inference as a CUDA graph, later
-    ones launch it. A graph holds for the shapes that its context had: it is dropped when they change.
+    With TensorRT the first call with some shapes enqueues, the next with the same shapes captures copies and inference as a CUDA
+    graph, later ones launch it. A graph holds for the shapes that its context had: it is dropped when they change. TensorRT-RTX is
+    told to capture by itself.
 
     Args:
         folder: the artifact's.
@@ -150,7 +153,7 @@ class TrtSession:
         self._sdk = sdk_module(engine.sdk)
         self._memory = memory or open_memory()
         self._graph, self._dtypes = graph, {port.name: np.dtype(port.dtype) for port in (*graph.inputs, *graph.outputs)}
-        self._said: list[str] = []
+        self._said: list[tuple[bool, str]] = []
         self.providers: tuple[str, ...] = (engine.sdk,)
         built = f"{engine.sdk} {self._sdk.__version__}, {', '.join(engine.targets)}"
         self.report = Report(engine.graph, engine.file, f"tensorrt ({built})")
@@ -199,7 +202,7 @@ class TrtSession:
             validity, bits = runtime.get_engine_validity(plan)
             if validity == self._sdk.EngineValidity.INVALID:
                 kinds = self._sdk.EngineInvalidityDiagnostics.__members__.items()
-                named = ", ".join(name for name, kind in kinds if int(bits) & int(kind.value)) or "no reason"
+                named = ", ".join(name for name, kind in kinds if int(bits) & int(kind.value)) or self._why()
                 raise Unavailable(f"{engine.sdk} {self._sdk.__version__} refuses {engine.file}: {named}")
         found = runtime.deserialize_cuda_engine(plan)
         if found is None:
@@ -213,7 +216,9 @@ class TrtSession:
         return found
 
     def _why(self) -> str:
-        return "; ".join(self._said) or "it gives no reason"
+        """What the SDK said last: its errors, or where there are none whatever it was."""
+        errors = [text for serious, text in self._said if serious]
+        return "; ".join(errors or [text for _, text in self._said[-1:]]) or "it gives no reason"
 
     def _check_ports(self, file: str) -> None:
         """The engine's tensors must be the graph's ports."""
@@ -258,7 +263,7 @@ class TrtSession:
         """The profile's context and buffers, made on first use and kept."""
         if profile in self._lanes:
             return self._lanes[profile]
-        context = self._engine.create_execution_context()
+        context, captures = self._context()
         if context is None:
             raise RuntimeError(f"TensorRT makes no context for profile {profile}: {self._why()}")
         if not context.set_optimization_profile_async(profile, self._memory.handle(self._stream)):
@@ -267,7 +272,7 @@ class TrtSession:
         largest = {name: high for name, (_, _, high) in self._profiles[profile].items()}
         for name, shape in largest.items():
             self._set_shape(context, name, shape)
-        lane = _Lane(context, captures=self._memory.captures)
+        lane = _Lane(context, captures)
         try:
             for name, dtype in self._dtypes.items():
                 size = math.prod(largest[name]) * dtype.itemsize if name in largest else context.get_max_output_size(name)
@@ -277,6 +282,18 @@ class TrtSession:
             raise
         self._lanes[profile] = lane
         return lane
+
+    def _context(self) -> tuple[Any, bool]:
+        """A context, and whether its work may be captured here.
+
+        TensorRT-RTX runs new shapes with general kernels until special ones are compiled, and would be captured too early: it
+        knows itself when to capture.
+        """
+        if not hasattr(self._sdk, "CudaGraphStrategy"):
+            return self._engine.create_execution_context(), self._memory.captures
+        config = self._engine.create_runtime_config()
+        config.cuda_graph_strategy = self._sdk.CudaGraphStrategy.WHOLE_GRAPH_CAPTURE
+        return self._engine.create_execution_context(runtime_config=config), False
 
     def _allocate(self, lane: _Lane, name: str, size: int) -> None:
         if size <= 0:
@@ -342,17 +359,16 @@ def _free(memory: Memory, stream: Any, lanes: dict[int, _Lane]) -> None:
         memory.destroy(stream)
 
 
-def _log(sdk: Any, said: list[str]) -> Any:
-    """The SDK's logger: the last errors are kept for the sentences above, all goes to the log."""
+def _log(sdk: Any, said: list[tuple[bool, str]]) -> Any:
+    """The SDK's logger: the last words are kept for the sentences above, each with whether it is an error; all goes to the log."""
 
     class Log(sdk.ILogger):
         def __init__(self) -> None:
             sdk.ILogger.__init__(self)
 
         def log(self, severity: Any, msg: str) -> None:  # the SDK passes both by position
-            if severity in (sdk.ILogger.Severity.ERROR, sdk.ILogger.Severity.INTERNAL_ERROR):
-                said.append(msg)
-                del said[:-3]
+            said.append((severity in (sdk.ILogger.Severity.ERROR, sdk.ILogger.Severity.INTERNAL_ERROR), msg))
+            del said[:-4]
             logger.debug("%s", msg)
 
     return Log()

@@ -208,9 +208,9 @@ def sdk(name: str, version: str, cuda: Runtime, answer: Answer) -> ModuleType:
         def log(self, severity: Any, msg: str) -> None: ...
 
     class IExecutionContext:
-        def __init__(self, engine: Any) -> None:
+        def __init__(self, engine: Any, own_graphs: bool) -> None:
             self._engine, self._profile, self._addresses, self._shapes = engine, None, {}, {}
-            self._ran = False
+            self._ran, self._own_graphs = False, own_graphs
 
         def set_optimization_profile_async(self, index: int, stream: int) -> bool:
             assert stream in cuda.streams
@@ -251,6 +251,7 @@ def sdk(name: str, version: str, cuda: Runtime, answer: Answer) -> ModuleType:
             return True
 
         def execute_async_v3(self, stream: int) -> bool:
+            assert not (stream in cuda.capturing and self._own_graphs), "captured twice"
             if stream in cuda.capturing and not self._ran:
                 return False
             self._ran, shapes, plan = True, self._shapes, self._engine._plan
@@ -296,9 +297,11 @@ def sdk(name: str, version: str, cuda: Runtime, answer: Answer) -> ModuleType:
         def get_tensor_profile_shape(self, tensor: str, profile: int) -> list[tuple[int, ...]]:
             return [tuple(shape) for shape in self._plan["profiles"][profile][tensor]]
 
-        def create_execution_context(self) -> Any:
+        def create_execution_context(self, runtime_config: Any = None) -> Any:
             assert not self._plan["stripped"], "its weights were never put in"
-            return IExecutionContext(self)
+            return IExecutionContext(
+                self, runtime_config is not None and runtime_config.cuda_graph_strategy.name == "WHOLE_GRAPH_CAPTURE"
+            )
 
     class Runtime_:
         def __init__(self, log: Any) -> None:
@@ -337,6 +340,12 @@ def sdk(name: str, version: str, cuda: Runtime, answer: Answer) -> ModuleType:
             good = json.loads(content)["version"] == version
             return (module.EngineValidity.VALID, 0) if good else (module.EngineValidity.INVALID, 1)
 
+        class IRuntimeConfig:
+            cuda_graph_strategy: Any = None
+
+        module.CudaGraphStrategy = enum.Enum("CudaGraphStrategy", "DISABLED WHOLE_GRAPH_CAPTURE")
+        module.IRuntimeConfig = IRuntimeConfig
+        ICudaEngine.create_runtime_config = lambda self: IRuntimeConfig()  # type: ignore[attr-defined]
         Runtime_.get_engine_validity = get_engine_validity  # type: ignore[attr-defined]
     Runtime_.__name__ = "Runtime"
     for kind in (ILogger, IExecutionContext, ICudaEngine, Refitter, OnnxParserRefitter):

@@ -166,6 +166,24 @@ def test_an_engine_that_does_not_fit_gives_way_to_the_next(
     assert [reason in text for text in reasons.values()] == ([] if reason is None else [True])  # type: ignore[operator]
 
 
+def test_an_engine_whose_onnx_file_is_gone_is_stale(here: Any, nvidia: Any, artifact: Path) -> None:
+    nvidia.add(artifact, precision="fp16")
+    with pytest.raises(Unavailable, match=r"it was built from another closed\.fp16\.onnx \(sha256 .*, now absent\)"):
+        here("tensorrt", precision="fp16")
+
+
+def test_where_the_device_fails_while_an_engine_is_opened_the_next_is_taken(
+    here: Any, nvidia: Any, artifact: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nvidia.add(artifact)
+    monkeypatch.setattr(
+        nvidia.cuda, "cudaStreamCreateWithFlags", lambda flags: (nvidia.fake.Status.cudaErrorMemoryAllocation, None)
+    )
+    found = here("tensorrt", "cpu")
+    assert found.report.picked == "cpu"
+    assert "cannot be opened: cudaStreamCreateWithFlags gives cudaErrorMemoryAllocation" in str(found.report)
+
+
 def test_a_stale_engine_is_refused_and_said_aloud_even_by_default(
     nvidia: Any, artifact: Path, tiny: SimpleNamespace, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -51,6 +51,12 @@ def test_an_accelerator_that_is_not_there_is_never_the_cpu(artifact: Path) -> No
         OrtSession(artifact / "embedding.onnx", MISSING)
 
 
+def test_a_run_that_fails_is_a_sentence(artifact: Path) -> None:
+    session = OrtSession(artifact / "embedding.onnx")
+    with pytest.raises(RuntimeError, match=r"embedding\.onnx fails on cpu: .*INVALID_ARGUMENT"):
+        session.run(["embedding"], {"image": IMAGE[:, :, :4]})
+
+
 @pytest.mark.parametrize("content", [b"", b"no graph at all", None])
 def test_a_broken_or_missing_file_is_named(content: bytes | None, tmp_path: Path) -> None:
     if content is not None:
