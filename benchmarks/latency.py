@@ -1,4 +1,4 @@
-"""python -m benchmarks.latency artifact/: torch, raw ONNX Runtime and the runtime, side by side on the same tensor."""
+"""python -m benchmarks.latency artifact/: torch, raw ONNX Runtime and the runtime side by side, or sessions and precisions."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -16,6 +16,7 @@ import numpy as np
 
 from export.timing import Timing, interleaved
 
+from . import plot, sessions
 from .machine import describe
 
 if TYPE_CHECKING:
@@ -23,7 +24,13 @@ if TYPE_CHECKING:
 
 EXAMPLES = """examples:
   python -m benchmarks.latency artifact/                                raw ONNX Runtime against the runtime; needs no torch
-  python -m benchmarks.latency artifact/ --model model.pt --batch 1,8,32 --threads 2 --json latency.json
+  python -m benchmarks.latency artifact/ --model model.pt --batch 1,8,32 --threads 2 --into latency.json
+  python -m benchmarks.latency artifact/ --sessions cpu                 the artifact's precisions on the CPU, in turn
+  python -m benchmarks.latency artifact/ --sessions tensorrt,cuda,cpu --precisions fp32,fp16 --batch 1,8,64 --plot throughput.png
+
+With --sessions a time is host to host, NumPy in and out; on a GPU the time between CUDA events stands beside it (pycuda or
+cuda-python), the device's memory, and where nvidia-ml-py is installed the energy of an image. What cannot be had here is listed
+with the reason.
 """
 RAW, OURS = "raw onnxruntime", "runtime"
 COMPILERS = ("c++", "g++", "clang++")
@@ -140,6 +147,38 @@ def table(results: Sequence[Result]) -> str:
     return "\n".join(lines)
 
 
+def _pair(options: argparse.Namespace, batches: Sequence[int]) -> tuple[str, list[dict[str, Any]]]:
+    """The runtime beside bare ONNX Runtime and torch: text and plain values."""
+    results = compare(
+        options.artifact,
+        options.model,
+        batches,
+        threads=options.threads,
+        rounds=options.rounds,
+        compiled=not options.no_compile,
+    )
+    return table(results), [asdict(result) for result in results]
+
+
+def _sessions(options: argparse.Namespace, batches: Sequence[int]) -> tuple[str, list[dict[str, Any]]]:
+    """The artifact's precisions on each session: text and plain values; the plot is written."""
+    if options.model is not None:
+        raise ValueError("--model was given with --sessions; torch is compared without it.")
+    precisions = None if options.precisions is None else options.precisions.split(",")
+    rows, refused = sessions.measure(
+        options.artifact, options.sessions.split(","), precisions, batches, threads=options.threads, rounds=options.rounds
+    )
+    if not rows:
+        raise ValueError("nothing of --sessions can be had here; " + "; ".join(f"{name}: {why}" for name, why in refused.items()))
+    if options.plot:
+        curves: dict[str, list[tuple[float, float]]] = {}
+        for row in rows:
+            curves.setdefault(f"{row.session} {row.precision}", []).append((row.batch, row.images_per_second))
+        plot.curves(options.plot, f"throughput, {options.threads} thread(s) on the cpu", "batch", "images/s", curves)
+    found = [asdict(row) for row in rows] + [{"refused": name, "reason": reason} for name, reason in refused.items()]
+    return sessions.table(rows, refused), found
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit status."""
     options = _parser().parse_args(arguments)
@@ -147,27 +186,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         batches = _sizes(options.batch)
         if options.threads < 1 or options.rounds < 1:
             raise ValueError(f"--threads {options.threads} and --rounds {options.rounds} must be 1 or more.")
+        if options.sessions is None and (options.precisions or options.plot):
+            raise ValueError("--precisions and --plot go with --sessions, as in --sessions cpu.")
         machine = describe()
-        results = compare(
-            options.artifact,
-            options.model,
-            batches,
-            threads=options.threads,
-            rounds=options.rounds,
-            compiled=not options.no_compile,
-        )
+        text, results = _pair(options, batches) if options.sessions is None else _sessions(options, batches)
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    print(f"{machine}\nthreads {options.threads}, {options.rounds} rounds in drawn order after 3 of warm-up\n\n{table(results)}")
-    if options.json:
-        found: Mapping[str, Any] = {
-            "machine": machine.to_dict(),
-            "threads": options.threads,
-            "rounds": options.rounds,
-            "results": [asdict(result) for result in results],
-        }
-        options.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    print(f"{machine}\nthreads {options.threads}, {options.rounds} rounds in drawn order after 3 of warm-up\n\n{text}")
+    if options.into:
+        found = {"machine": machine.to_dict(), "threads": options.threads, "rounds": options.rounds, "results": results}
+        temporary = options.into.with_name(f".{options.into.name}.{os.getpid()}.tmp")
+        temporary.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        temporary.replace(options.into)
     return 0
 
 
@@ -194,7 +225,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--threads", type=int, default=1, help="of torch and of ONNX Runtime (default: 1)")
     parser.add_argument("--rounds", type=int, default=50, help="calls of each (default: 50)")
     parser.add_argument("--no-compile", action="store_true", help="leave torch.compile out: it takes a minute to warm up")
-    parser.add_argument("--json", type=Path, metavar="OUT", help="also write the numbers as JSON")
+    parser.add_argument("--sessions", help="instead: of tensorrt, cuda, cpu and the like, each by itself, separated by commas")
+    parser.add_argument("--precisions", help="with --sessions: separated by commas (default: all that the artifact has)")
+    parser.add_argument("--plot", type=Path, metavar="OUT.png", help="with --sessions: throughput against batch")
+    parser.add_argument(
+        "--into", type=Path, metavar="OUT.json", help="also write the numbers, the machine and the versions as JSON"
+    )
     return parser
 
 

@@ -10,7 +10,19 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("numpy", "faiss-cpu", "usearch", "opencv-python-headless", "onnxruntime", "onnxruntime-gpu", "torch")
+PACKAGES = (
+    "numpy",
+    "faiss-cpu",
+    "usearch",
+    "opencv-python-headless",
+    "onnxruntime",
+    "onnxruntime-gpu",
+    "tensorrt",
+    "tensorrt-rtx",
+    "pycuda",
+    "cuda-python",
+    "torch",
+)
 INSTRUCTIONS = (
     "avx2",
     "avx512f",
@@ -37,6 +49,7 @@ class Machine:
     system: str
     python: str
     versions: dict[str, str]
+    gpus: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
@@ -44,9 +57,10 @@ class Machine:
     def __str__(self) -> str:
         versions = ", ".join(f"{name} {version}" for name, version in self.versions.items())
         instructions = ", ".join(self.instructions) or "instructions unknown"
+        gpus = "".join(f"\n{name}" for name in self.gpus)
         return (
             f"{self.processor}, {self.usable_cores} of {self.cores} cores ({instructions}), "
-            f"{self.memory_gib:.0f} GiB, load {self.load:.1f}\n{self.system}, Python {self.python}, {versions}"
+            f"{self.memory_gib:.0f} GiB, load {self.load:.1f}\n{self.system}, Python {self.python}, {versions}{gpus}"
         )
 
 
@@ -64,6 +78,7 @@ def describe() -> Machine:
         system=f"{platform.system()} {platform.release()} {platform.machine()}",
         python=platform.python_version(),
         versions={name: version for name in PACKAGES if (version := _version(name))},
+        gpus=_gpus(),
     )
 
 
@@ -73,6 +88,16 @@ def native_compiler() -> str:
 
     compiled = native()
     return "not built" if compiled is None else str(compiled.COMPILER)
+
+
+def _gpus() -> tuple[str, ...]:
+    from runtime.cuda import Unavailable, driver
+
+    try:
+        found = driver()
+    except Unavailable:
+        return ()
+    return tuple(f"{item.name} ({item.capability}), {item.memory / 2**30:.0f} GiB, CUDA {found.cuda}" for item in found.devices)
 
 
 def _processor(path: Path) -> dict[str, str]:

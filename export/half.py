@@ -38,8 +38,11 @@ def protected(graph: Any) -> set[str]:
     return found
 
 
-def halve(model: Any) -> Any:
+def halve(model: Any, *, products: bool = False) -> Any:
     """Rewrite a fp32 model in place and return it; inputs and outputs keep their types.
+
+    Args:
+        products: halve every matrix product, those behind the L2 norm too, for GPUs that have no fp32 ones.
 
     Raises:
         ValueError: the graph has branches or loops, or a weight beyond what half precision can hold.
@@ -50,7 +53,10 @@ def halve(model: Any) -> Any:
     types = {value.name: value.type.tensor_type.elem_type for value in (*graph.value_info, *graph.input, *graph.output)}
     types.update({tensor.name: tensor.data_type for tensor in graph.initializer})
     floats = {name for name, kind in types.items() if kind == onnx.TensorProto.FLOAT}
-    _Rewriter(model.graph, floats).run()
+    kept = protected(model.graph)
+    if products:
+        kept -= {node.name for node in model.graph.node if node.op_type in HEAVY}
+    _Rewriter(model.graph, floats, kept).run()
     onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True)
     return model
 
@@ -58,9 +64,10 @@ def halve(model: Any) -> Any:
 class _Rewriter:
     """Walks the nodes once. `halved` holds the values that are now half, `cast` the other-precision copies made so far."""
 
-    def __init__(self, graph: Any, floats: set[str]) -> None:
+    def __init__(self, graph: Any, floats: set[str], kept: set[str]) -> None:
         self.graph = graph
         self.floats = floats
+        self.kept = kept
         self.weights = {tensor.name: tensor for tensor in graph.initializer}
         self.outputs = {value.name for value in graph.output}
         self.halved: set[str] = set()
@@ -68,11 +75,10 @@ class _Rewriter:
         self.nodes: list[Any] = []
 
     def run(self) -> None:
-        kept = protected(self.graph)
         for node in list(self.graph.node):
             if any(attribute.HasField("g") for attribute in node.attribute):
                 raise ValueError(f"fp16 is not offered for graphs with branches or loops (node {node.name!r}); leave it out.")
-            half = node.op_type in HALVED and node.name not in kept and any(name in self.floats for name in node.output)
+            half = node.op_type in HALVED and node.name not in self.kept and any(name in self.floats for name in node.output)
             for at, name in enumerate(node.input):
                 if half and name in self.floats and name not in self.halved:
                     node.input[at] = self._half(name)

@@ -46,9 +46,9 @@ precisions:
 class VerificationError(RuntimeError):
     """Some file is out of tolerance; nothing was written."""
 
-    def __init__(self, parities: Sequence[Parity]) -> None:
+    def __init__(self, parities: Sequence[Parity], message: str = "") -> None:
         self.parities = tuple(parities)
-        super().__init__("\n".join(failure for parity in parities for failure in parity.failures))
+        super().__init__(message or "\n".join(failure for parity in parities for failure in parity.failures))
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ def export(
     parities: list[Parity] = []
     costs: list[Cost] = []
     seconds: dict[str, float] = {}
-    with _beside(out) as folder:
+    with beside(out) as folder:
         golden: dict[str, np.ndarray] = {f"image_{at}": image for at, image in enumerate(chosen.images[:GOLDEN_ROWS])}
         for graph in chosen.artifact.graphs:
             start = time.perf_counter()
@@ -168,7 +168,7 @@ def _before(out: Path) -> Path:
 
 
 @contextmanager
-def _beside(out: Path) -> Iterator[Path]:
+def beside(out: Path) -> Iterator[Path]:
     """A folder on the same disk, removed at the end unless it has been moved."""
     out.parent.mkdir(parents=True, exist_ok=True)
     folder = out.with_name(f".{out.name}.{os.getpid()}.tmp")
@@ -246,11 +246,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command line: 0 written, 1 out of tolerance, 2 a mistake in what was given."""
     parser = _parser()
     options = parser.parse_args(arguments)
-    precisions, out = _names(options.precision), options.out or options.model.parent / "artifact"
+    precisions, out = names(options.precision), options.out or options.model.parent / "artifact"
     try:
         check_options(precisions, options.opset, options.static_batch)
         check_out(out, force=options.force)
-        report = _run(options, precisions, out)
+        report = from_model(
+            options.model,
+            out,
+            graphs=None if options.graphs is None else names(options.graphs),
+            precisions=precisions,
+            data=options.data,
+            opset=options.opset,
+            static_batch=options.static_batch,
+            force=options.force,
+        )
     except VerificationError as failed:
         print(verify.table(failed.parities), file=sys.stderr)
         print(f"error: {failed}\nNothing was written to {out}.", file=sys.stderr)
@@ -290,28 +299,39 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _run(options: argparse.Namespace, precisions: Sequence[str], out: Path) -> Report:
+def from_model(
+    model: Path,
+    out: Path,
+    *,
+    graphs: Sequence[str] | None = None,
+    precisions: Sequence[str] = ("fp32",),
+    data: str | None = None,
+    opset: int = 20,
+    static_batch: int | None = None,
+    force: bool = False,
+) -> Report:
+    """Export a model.pt, telling progress on stderr. `data` is a path of labelled images, "" the embedded scenes."""
     from train import checkpoint
 
-    metrics = checkpoint.load(options.model).metrics
-    exportable = checkpoint.restore(options.model).exportable()
-    data = Path(options.data) if options.data else None
-    real = None if options.data is None else quantize.read_images(data, exportable.artifact)
+    metrics = checkpoint.load(model).metrics
+    exportable = checkpoint.restore(model).exportable()
+    real = None if data is None else quantize.read_images(Path(data) if data else None, exportable.artifact)
     return export(
         exportable,
         out,
-        graphs=None if options.graphs is None else _names(options.graphs),
+        graphs=graphs,
         precisions=precisions,
-        opset=options.opset,
-        static_batch=options.static_batch,
+        opset=opset,
+        static_batch=static_batch,
         real=real,
         metrics=metrics,
-        force=options.force,
+        force=force,
         say=lambda line: print(line, file=sys.stderr),
     )
 
 
-def _names(given: str) -> tuple[str, ...]:
+def names(given: str) -> tuple[str, ...]:
+    """The parts of a text with commas."""
     return tuple(name.strip() for name in given.split(",") if name.strip())
 
 

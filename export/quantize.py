@@ -24,7 +24,11 @@ PRECISIONS = {
     "fp16": "matrix products in half precision; normalisation, softmax and everything after the L2 norm stay in fp32",
     "int8": "static: unsigned 8-bit activations calibrated on real inputs, signed 8-bit weights per channel",
     "int8-dynamic": "signed 8-bit weights; the range of the activations is measured at each call",
+    "fp16-products": "as fp16, and the matrix products after the L2 norm too: for GPUs on which TensorRT-RTX has no fp32 ones (sm75)",
+    "int8-trt": "static for TensorRT: signed 8-bit activations and weights, symmetric, biases in float; no faster on a CPU",
 }
+# TensorRT's parser refuses zero points and int32 biases, and takes both operands of a product signed.
+SYMMETRIC = {"ActivationSymmetric": True, "WeightSymmetric": True, "QuantizeBias": False}
 CALIBRATION_BATCH = 8
 
 
@@ -120,11 +124,11 @@ def write(
 
     if precision not in PRECISIONS or precision == "fp32":
         raise ValueError(f"There is no variant {precision!r}; expected one of {', '.join(PRECISIONS)} but fp32.")
-    if precision == "fp16":
-        model = halve(onnx.load(str(source)))
+    if precision in ("fp16", "fp16-products"):
+        model = halve(onnx.load(str(source)), products=precision == "fp16-products")
     else:
         with tempfile.TemporaryDirectory(prefix="quantize-") as folder:
-            model = _int8(source, Path(folder), Reader(graph, axes, samples), graph.name, static=precision == "int8")
+            model = _int8(source, Path(folder), Reader(graph, axes, samples), graph.name, precision)
     identity = {item.key: item.value for item in onnx.load(str(source), load_external_data=False).metadata_props}
     strip(model)
     del model.graph.value_info[:]
@@ -137,11 +141,12 @@ def write(
     save(model, target)
 
 
-def _int8(source: Path, folder: Path, reader: Reader, name: str, *, static: bool) -> Any:
+def _int8(source: Path, folder: Path, reader: Reader, name: str, precision: str) -> Any:
     import onnx
     from onnxruntime import quantization as ort
 
     prepared, written = folder / "prepared.onnx", folder / "int8.onnx"
+    static, symmetric = precision != "int8-dynamic", precision == "int8-trt"
     with quiet():
         ort.quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True)
         kinds = ["Conv", "MatMul", "Gemm"] if static else ["MatMul", "Gemm"]
@@ -159,9 +164,10 @@ def _int8(source: Path, folder: Path, reader: Reader, name: str, *, static: bool
                 op_types_to_quantize=kinds,
                 nodes_to_exclude=others,
                 per_channel=True,
-                activation_type=ort.QuantType.QUInt8,
+                activation_type=ort.QuantType.QInt8 if symmetric else ort.QuantType.QUInt8,
                 weight_type=ort.QuantType.QInt8,
                 calibrate_method=ort.CalibrationMethod.MinMax,
+                extra_options=SYMMETRIC if symmetric else {},
             )
         else:
             ort.quantize_dynamic(

@@ -16,13 +16,15 @@ class Timing:
     median: float
     p10: float
     p90: float
+    p95: float
+    p99: float
     rounds: int
 
 
 def timing(milliseconds: Sequence[float]) -> Timing:
     """The spread of single calls."""
-    p10, median, p90 = (float(value) for value in np.percentile(milliseconds, (10, 50, 90)))
-    return Timing(median=median, p10=p10, p90=p90, rounds=len(milliseconds))
+    p10, median, p90, p95, p99 = (float(value) for value in np.percentile(milliseconds, (10, 50, 90, 95, 99)))
+    return Timing(median=median, p10=p10, p90=p90, p95=p95, p99=p99, rounds=len(milliseconds))
 
 
 def interleaved(calls: Mapping[str, Callable[[], object]], *, rounds: int = 30, warm_up: int = 3) -> dict[str, Timing]:

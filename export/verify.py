@@ -41,8 +41,10 @@ class Tolerance:
 TOLERANCES: dict[str, Tolerance] = {
     "fp32": Tolerance(cosine=0.99999, relative=1e-3, top1=1.0),
     "fp16": Tolerance(cosine=0.999, relative=3e-2, top1=0.98),
+    "fp16-products": Tolerance(cosine=0.999, relative=3e-2, top1=0.98),
     "int8": Tolerance(cosine=0.9, relative=0.5, top1=0.8),
     "int8-dynamic": Tolerance(cosine=0.9, relative=0.5, top1=0.8),
+    "int8-trt": Tolerance(cosine=0.9, relative=0.5, top1=0.8),
 }
 
 

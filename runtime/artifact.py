@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path, PureWindowsPath
 from typing import Any
@@ -16,6 +16,7 @@ SCHEMA = 1
 MANIFEST = "artifact.json"
 PARITY = "parity.json"
 GOLDEN = "golden.npz"
+SIGNATURE = "model.sig"
 
 
 @dataclass(frozen=True)
@@ -135,12 +136,20 @@ def read(folder: Path, *, check: bool = True) -> Artifact:
     return found
 
 
-def write(artifact: Artifact, folder: Path) -> Artifact:
-    """Write artifact.json with the checksums of all files that lie in the folder; return what was written."""
-    files = {item.name: sha256(item) for item in sorted(folder.iterdir()) if item.is_file() and item.name != MANIFEST}
-    written = replace(artifact, files=files)
+def write(artifact: Artifact, folder: Path, names: Iterable[str] | None = None) -> Artifact:
+    """Write artifact.json with the checksums of the files `names`, or of all that lie in the folder; return what was written.
+
+    A signature is not among them: it covers artifact.json, and is made after it. The manifest is written beside its place,
+    flushed and renamed: at any moment there is the old one or the whole new one.
+    """
+    if names is None:
+        names = [item.name for item in folder.iterdir() if item.is_file() and item.name not in (MANIFEST, SIGNATURE)]
+    written = replace(artifact, files={name: sha256(folder / name) for name in sorted(names)})
     temporary = folder / f".{MANIFEST}.{os.getpid()}.tmp"
-    temporary.write_text(json.dumps(asdict(written), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    with temporary.open("w", encoding="utf-8") as file:
+        file.write(json.dumps(asdict(written), indent=1, ensure_ascii=False) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
     temporary.replace(folder / MANIFEST)
     return written
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .artifact import GOLDEN, PARITY, Artifact, Graph, read
+from .choice import open_session
+from .cuda import Unavailable
 from .ops import backend
 from .prepare import Geometry, batch
-from .session import Options, OrtSession
+from .session import Options, Report, Session
 
 
 @dataclass(frozen=True)
@@ -36,44 +39,85 @@ class Agreement:
 
 @dataclass(frozen=True)
 class Proof:
-    """All agreements; `pixels` is the share of golden pixels that this device's preprocessing reproduces exactly."""
+    """What was run on this device and how it agrees.
+
+    Args:
+        pixels: the share of golden pixels that this device's preprocessing reproduces exactly.
+        ops: which ops prepared them, "native" or "numpy".
+        reports: what each file ran on.
+        left: files that nothing of what was preferred runs, each with the reason.
+    """
 
     agreements: tuple[Agreement, ...]
     pixels: float | None
     ops: str
+    reports: tuple[Report, ...] = ()
+    left: tuple[tuple[str, str], ...] = ()
 
     @property
     def passed(self) -> bool:
-        """Every output within tolerance and every pixel equal."""
-        return all(item.passed for item in self.agreements) and self.pixels in (None, 1.0)
+        """Every file was run, every output is within tolerance and every pixel equal."""
+        whole = bool(self.agreements) and not self.left
+        return whole and all(item.passed for item in self.agreements) and self.pixels in (None, 1.0)
 
 
-def prove(path: str | Path, options: Options | None = None) -> Proof:
-    """Run every file of the artifact on its golden inputs.
+def prove(path: str | Path, options: Options | None = None, precisions: Sequence[str] | None = None) -> Proof:
+    """Run every file of the artifact on its golden inputs, on the first of `options.prefer` that this machine has for it.
+
+    An engine is held to the tolerance of the ONNX file that it was built from.
+
+    Args:
+        precisions: those to run; None is all that the artifact has.
 
     Raises:
         FileNotFoundError, ValueError: the artifact, its golden file or its parity file is missing or damaged.
     """
+    options = options or Options()
     folder = Path(path)
     artifact = read(folder)
     for name in (GOLDEN, PARITY):
         if name not in artifact.files:
             raise FileNotFoundError(f"{folder} carries no proof: {name} is not among its files; export it again")
-    parity = _entries(folder, artifact)
+    golden = read_golden(folder)
+    agreements: list[Agreement] = []
+    reports, left = [], []
+    for name, (graph, tolerance) in held_to(folder, artifact).items():
+        precision = name.removeprefix(graph.name).removesuffix(".onnx").strip(".") or "fp32"
+        if precisions is not None and precision not in precisions:
+            continue
+        try:
+            session = open_session(folder, artifact, graph.name, precision, options)
+        except Unavailable as error:
+            left.append((name, str(error)))
+            continue
+        reports.append(session.report)
+        agreements += hold(session, graph, golden, tolerance)
+    if not agreements and not left:
+        raise ValueError(f"{folder} has no {', '.join(precisions or ())} variant; its files are {', '.join(artifact.files)}")
+    return Proof(tuple(agreements), _pixels(artifact, golden), backend(), tuple(reports), tuple(left))
+
+
+def read_golden(folder: Path) -> dict[str, NDArray[Any]]:
+    """The arrays of golden.npz: `image_0`, ..., and `<graph>/<port>`."""
     with np.load(folder / GOLDEN, allow_pickle=False) as stored:
-        golden = {name: stored[name] for name in stored.files}
-    found = []
-    for name, (graph, tolerance) in parity.items():
-        session = OrtSession(folder / name, options)
-        inputs = {port.name: _stored(golden, graph.name, port.name) for port in graph.inputs}
-        names = [port.name for port in graph.outputs]
-        for output, value in zip(names, session.run(names, inputs), strict=True):
-            expected = _stored(golden, graph.name, output)
-            found.append(_agreement(name, output, session.providers[0], expected, value, tolerance[output]))
-    return Proof(tuple(found), _pixels(artifact, golden), backend())
+        return {name: stored[name] for name in stored.files}
 
 
-def _entries(folder: Path, artifact: Artifact) -> dict[str, tuple[Graph, dict[str, dict[str, float]]]]:
+def hold(
+    session: Session, graph: Graph, golden: Mapping[str, NDArray[Any]], tolerance: Mapping[str, Mapping[str, float]]
+) -> tuple[Agreement, ...]:
+    """Run any session on the graph's golden inputs, and hold its outputs against the exporter's."""
+    inputs = {port.name: _stored(golden, graph.name, port.name) for port in graph.inputs}
+    names = [port.name for port in graph.outputs]
+    return tuple(
+        _agreement(
+            session.report.file, output, session.providers[0], _stored(golden, graph.name, output), value, tolerance[output]
+        )
+        for output, value in zip(names, session.run(names, inputs), strict=True)
+    )
+
+
+def held_to(folder: Path, artifact: Artifact) -> dict[str, tuple[Graph, dict[str, dict[str, float]]]]:
     """Each of the artifact's ONNX files with its graph and its tolerance; one that was never verified is an error."""
     graphs = {graph.name: graph for graph in artifact.graphs}
     try:
@@ -90,14 +134,14 @@ def _entries(folder: Path, artifact: Artifact) -> dict[str, tuple[Graph, dict[st
     return found
 
 
-def _stored(golden: dict[str, NDArray[Any]], graph: str, port: str) -> NDArray[Any]:
+def _stored(golden: Mapping[str, NDArray[Any]], graph: str, port: str) -> NDArray[Any]:
     if f"{graph}/{port}" not in golden:
         raise ValueError(f"{GOLDEN} has no {graph}/{port}; export the artifact again")
     return golden[f"{graph}/{port}"]
 
 
 def _agreement(
-    file: str, output: str, provider: str, expected: NDArray[Any], given: NDArray[Any], limit: dict[str, float]
+    file: str, output: str, provider: str, expected: NDArray[Any], given: NDArray[Any], limit: Mapping[str, float]
 ) -> Agreement:
     first, second = (value.reshape(len(value), -1).astype(np.float64) for value in (expected, given))  # (n, ...)
     norms = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)

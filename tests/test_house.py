@@ -20,8 +20,15 @@ COMMANDS = (
     "train.evaluate",
     "export.onnx",
     "export.bank",
+    "export.trt",
+    "export.triton",
+    "export.sign",
     "runtime.run",
-    *(f"benchmarks.{name}" for name in ("demo", "latency", "footprint", "comkd_cifar100", "descriptors", "hamming")),
+    "runtime.doctor",
+    *(
+        f"benchmarks.{name}"
+        for name in ("demo", "latency", "footprint", "comkd_cifar100", "descriptors", "hamming", "gpu_acceptance")
+    ),
 )
 # A folder of some machine; "/tmp" is on all of them.
 MACHINE_PATH = re.compile(r"(?<![\w.:/])/(home|root|Users|opt|work|mnt|srv|workspace)/\w|[A-Z]:\\\\?Users")
@@ -99,7 +106,7 @@ def test_the_fields_and_presets_that_the_readme_names_exist() -> None:
         entry = registry.entry(name)
         known |= set(entry.config.__dataclass_fields__) | {f"--preset {preset}" for preset in entry.presets}
     used = set(re.findall(r"--preset \w+", README)) | set(re.findall(r"\b([a-z]+(?:_[a-z]+)+)=", README))
-    used -= {"set_classes", "batch_size", "top_k"}  # Python's, not the command line's
+    used -= {"set_classes", "batch_size", "top_k", "require_signature"}  # Python's, not the command line's
     assert sorted(used - known) == []
 
 

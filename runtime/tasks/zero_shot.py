@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from ..artifact import Artifact, check_inputs, graph_file
 from ..bank import Bank
+from ..choice import open_session
 from ..prepare import Geometry, Source, batch, decode
-from ..session import Options, OrtSession, Session, finite, rows
+from ..session import Options, Report, Session, finite, rows
 
 _BANK = "bank.npz"
 _Source = TypeVar("_Source", bound=Source)
@@ -151,13 +152,18 @@ class ZeroShotClassifier:
         """Graph -> the providers its session really got, for the graphs in use."""
         return {name: session.providers for name, session in list(self._sessions.items())}
 
+    @property
+    def reports(self) -> tuple[Report, ...]:
+        """What the graphs in use run on, and why not on something else."""
+        return tuple(session.report for session in list(self._sessions.values()))
+
     def session(self, graph: str) -> Session:
         """The session of a graph, opened if it is not yet."""
         found = self._sessions.get(graph)
         if found is None:
             with self._lock:
                 if graph not in self._sessions:
-                    self._sessions[graph] = OrtSession(self.folder / graph_file(graph, self._precision), self._options)
+                    self._sessions[graph] = open_session(self.folder, self.artifact, graph, self._precision, self._options)
                 found = self._sessions[graph]
         return found
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import math
+import shutil
 import time
 from pathlib import Path
 
@@ -116,8 +118,24 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
         exportable,
         out,
         graphs=["open"],
-        precisions=("fp16", "int8", "int8-dynamic"),
+        precisions=("fp16", "fp16-products", "int8", "int8-dynamic", "int8-trt"),
         metrics={"val/top1": 0.5},
         say=said.append,
     )
     return Exported(exportable, report, tuple(said), time.perf_counter() - start)
+
+
+@pytest.fixture
+def artifact(exported: Exported, tmp_path: Path) -> Path:
+    """A copy of the exported artifact, to change."""
+    folder = tmp_path / "artifact"
+    shutil.copytree(exported.report.path, folder)
+    return folder
+
+
+@pytest.fixture
+def rtx() -> str:
+    """The module of TensorRT-RTX, which builds engines without a GPU; a test that asks for it is skipped where it is not there."""
+    if importlib.util.find_spec("tensorrt_rtx") is None:
+        pytest.skip("tensorrt_rtx is not installed: pip install 'contrastrt[rtx]'")
+    return "tensorrt_rtx"

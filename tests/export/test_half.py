@@ -45,6 +45,15 @@ def test_norms_softmax_scaling_and_head_stay_in_fp32(exported) -> None:
     assert "logits" in behind_norm
 
 
+def test_products_only_adds_the_products_behind_the_norm(exported) -> None:
+    model = onnx.load(str(exported.report.path / "open.fp16-products.onnx"))
+    types = types_of(model)
+    halved = [node.op_type for node in model.graph.node if types.get(node.output[0]) == TensorProto.FLOAT16]
+    products = [node for node in model.graph.node if node.op_type in ("Conv", "MatMul", "Gemm")]
+    assert len(products) == 8 and all(types[name] == TensorProto.FLOAT16 for node in products for name in node.input[:2])
+    assert not {"Softmax", "LayerNormalization", "ReduceL2"} & set(halved)
+
+
 def test_an_output_that_is_also_used_inside_keeps_its_type() -> None:
     weight = np.eye(4, dtype=np.float32) * 2
     nodes = [

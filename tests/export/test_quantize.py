@@ -14,7 +14,7 @@ from export import quantize
 from export.quantize import Reader, RealImages, batches, costs, read_images
 from runtime.artifact import Artifact, Axis, Graph, Port, graph_file
 
-VARIANTS = ("fp32", "fp16", "int8", "int8-dynamic")
+VARIANTS = ("fp32", "fp16", "fp16-products", "int8", "int8-dynamic", "int8-trt")
 
 
 def nodes_of(exported, precision: str) -> list[str]:
@@ -36,6 +36,19 @@ def test_the_head_of_the_static_file_takes_float_values(exported) -> None:
     logits = made_by["logits"]
     assert logits.op_type == "MatMul"
     assert all(made_by[name].op_type != "DequantizeLinear" for name in logits.input if name in made_by)
+
+
+def test_the_variant_for_tensorrt_is_signed_symmetric_and_keeps_biases_in_float(exported) -> None:
+    graph = onnx.load(str(exported.report.path / "open.int8-trt.onnx")).graph
+    values = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    scaled = [node for node in graph.node if node.op_type in ("QuantizeLinear", "DequantizeLinear")]
+    assert len(scaled) >= 15
+    zeros = [values[node.input[2]] for node in scaled]
+    assert all(zero.dtype == np.int8 and not zero.any() for zero in zeros)
+    heavy = [node for node in graph.node if node.op_type in ("Conv", "Gemm") and len(node.input) == 3]
+    assert heavy and all(values[node.input[2]].dtype == np.float32 for node in heavy)
+    weights = [values[node.input[1]] for node in scaled if node.input[0] in values]
+    assert len(weights) == 5 and all(scales.size > 1 for scales in weights)  # one scale for each channel
 
 
 def test_variants_are_smaller_and_all_are_timed(exported) -> None:

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from runtime.artifact import GOLDEN, PARITY
+from runtime.artifact import GOLDEN, PARITY, read
 from runtime.ops import backend
-from runtime.proof import prove
+from runtime.proof import held_to, hold, prove, read_golden
+from runtime.session import OrtSession
 
 Seal = Callable[[Path], None]
 
@@ -108,3 +109,22 @@ def test_a_golden_array_that_is_missing_is_named(artifact: Path, seal: Seal) -> 
     alter(artifact, seal, lambda golden: golden.pop("closed/image"))
     with pytest.raises(ValueError, match=r"golden\.npz has no closed/image"):
         prove(artifact)
+
+
+def test_only_the_precisions_that_were_asked_for_are_run(artifact: Path, seal: Seal) -> None:
+    (artifact / "open.fp16.onnx").write_bytes((artifact / "open.onnx").read_bytes())
+    limits = json.loads((artifact / PARITY).read_text())["files"]["open.onnx"]
+    restate(artifact, seal, lambda parity: parity["files"].update({"open.fp16.onnx": {**limits, "precision": "fp16"}}))
+    assert {item.file for item in prove(artifact, precisions=["fp16"]).agreements} == {"open.fp16.onnx"}
+    assert {item.file for item in prove(artifact).agreements} > {"open.fp16.onnx", "open.onnx"}
+    with pytest.raises(ValueError, match="has no int8 variant"):
+        prove(artifact, precisions=["int8"])
+
+
+def test_any_session_can_be_held_against_the_golden_outputs(artifact: Path) -> None:
+    found = read(artifact)
+    graph, tolerance = held_to(artifact, found)["embedding.onnx"]
+    session = OrtSession(artifact / "embedding.onnx")
+    (agreement,) = hold(session, graph, read_golden(artifact), tolerance)
+    assert agreement.passed
+    assert (agreement.file, agreement.output, agreement.provider) == ("embedding.onnx", "embedding", "CPUExecutionProvider")

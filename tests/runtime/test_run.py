@@ -132,6 +132,50 @@ def test_check_fails_where_the_numbers_differ(artifact: Path, capsys: Captured) 
     assert capsys.readouterr().out.count("FAILED") == 2
 
 
+# what runs where
+
+
+def test_verbose_says_on_standard_error_what_was_taken_and_why(artifact: Path, photos: Path, capsys: Captured) -> None:
+    assert main([str(artifact), str(photos), "--verbose"]) == 0
+    printed = capsys.readouterr()
+    assert len(printed.out.splitlines()) == 3
+    first, *reasons = printed.err.splitlines()
+    assert first == "closed runs closed.onnx on cpu"
+    assert [line.split(":")[0] for line in reasons] == ["  not on tensorrt", "  not on cuda"]
+
+
+def test_verbose_json_ends_with_a_line_on_the_sessions(artifact: Path, photos: Path, capsys: Captured) -> None:
+    assert main([str(artifact), str(photos), "--json", "--verbose", "--prefer", "cpu"]) == 0
+    *answers, last = lines(capsys.readouterr().out)
+    assert len(answers) == 3
+    assert last == {
+        "sessions": [{"graph": "closed", "file": "closed.onnx", "picked": "cpu", "refused": [], "nodes": {}, "on_cpu": []}]
+    }
+
+
+def test_an_accelerator_alone_is_status_2_where_there_is_none(artifact: Path, photos: Path, capsys: Captured) -> None:
+    assert main([str(artifact), str(photos), "--prefer", "openvino"]) == 2
+    assert "graph 'closed' in fp32 does not run on openvino here: this installation" in capsys.readouterr().err
+
+
+def test_check_tells_what_was_not_run_from_what_is_wrong(artifact: Path, capsys: Captured) -> None:
+    assert main([str(artifact), "--check", "--prefer", "openvino"]) == 1
+    printed = capsys.readouterr().out
+    assert printed.count("NOT RUN: graph") == 3
+    assert printed.splitlines()[-1] == "NOT PROVEN: not every file was run"
+    assert main([str(artifact), "--check", "--precision", "fp16"]) == 2
+    assert "has no fp16 variant" in capsys.readouterr().err
+
+
+def test_a_required_signature_is_asked_of_answers_and_of_the_check(artifact: Path, photos: Path, capsys: Captured) -> None:
+    golden = Path(__file__).parent.parent / "golden" / "signed_v1"
+    key = ["--require-signature", str(golden / "public.pem")]
+    assert main([str(golden / "artifact"), "--check", *key]) == 0
+    for asked in (["--check"], [str(photos)]):
+        assert main([str(artifact), *asked, *key]) == 2
+        assert "is not signed: it has no model.sig" in capsys.readouterr().err
+
+
 # mistakes
 
 
@@ -147,7 +191,7 @@ def test_check_fails_where_the_numbers_differ(artifact: Path, capsys: Captured) 
         (("{photos}", "--batch-size", "0"), "--batch-size 0"),
         (("{photos}", "--batch-size", "9"), "this artifact takes 1 to 8"),
         (("{photos}", "--precision", "int8"), "no int8 variant"),
-        (("{photos}", "--provider", "abacus"), "there is no provider 'abacus'"),
+        (("{photos}", "--prefer", "abacus"), "there is no provider 'abacus'"),
         (("{photos}", "--threads", "0"), "threads=0"),
         (("{photos}", "--embed", "{empty}/nowhere/out.npz"), "No such file"),
     ],

@@ -1,0 +1,98 @@
+"""Curves on logarithmic axes as a PNG, drawn with OpenCV: no further package."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 960, 600, 90, 260, 50, 60
+# blue, green, red; from Okabe and Ito's palette, which colour-blind readers can tell apart
+COLOURS = ((178, 114, 0), (0, 159, 230), (115, 158, 0), (0, 94, 213), (167, 121, 204), (233, 180, 86), (66, 228, 240), (0, 0, 0))
+INK, GREY = (40, 40, 40), (215, 215, 215)
+
+Curve = Sequence[tuple[float, float]]
+
+
+def curves(out: Path, title: str, across: str, upwards: str, given: Mapping[str, Curve]) -> None:
+    """Draw named curves of points (x, y), all above 0, and write the picture beside its place and then there.
+
+    Raises:
+        ValueError: there is nothing to draw, or the file's ending is not one that OpenCV writes.
+    """
+    import cv2
+
+    points = [point for curve in given.values() for point in curve]
+    if not points:
+        raise ValueError(f"there is nothing to draw in {out}")
+    image = np.full((HEIGHT, WIDTH, 3), 255, np.uint8)
+    places = _Places([x for x, _ in points], [y for _, y in points])
+    _axes(cv2, image, places, title, across, upwards)
+    for at, (name, curve) in enumerate(given.items()):
+        colour = COLOURS[at % len(COLOURS)]
+        drawn = np.array([places.of(x, y) for x, y in curve], np.int32)
+        cv2.polylines(image, [drawn], False, colour, 2, cv2.LINE_AA)
+        for place in drawn:
+            cv2.circle(image, tuple(map(int, place)), 4, colour, -1, cv2.LINE_AA)
+        row = TOP + 20 + 24 * at
+        cv2.line(image, (WIDTH - RIGHT + 20, row), (WIDTH - RIGHT + 44, row), colour, 2, cv2.LINE_AA)
+        _write(cv2, image, name, (WIDTH - RIGHT + 52, row + 5), 0.45)
+    try:
+        whole, content = cv2.imencode(out.suffix, image)
+    except cv2.error as error:
+        raise ValueError(f"{out} was given for the plot; expected a file that ends with .png") from error
+    assert whole
+    temporary = out.with_name(f".{out.name}.tmp")
+    temporary.write_bytes(content.tobytes())
+    temporary.replace(out)
+
+
+class _Places:
+    """Where a point lies in the picture."""
+
+    def __init__(self, across: Sequence[float], upwards: Sequence[float]) -> None:
+        self.left, self.right = _room(across)
+        self.low, self.high = _room(upwards)
+
+    def of(self, x: float, y: float) -> tuple[int, int]:
+        along = (math.log10(x) - self.left) / (self.right - self.left)
+        up = (math.log10(y) - self.low) / (self.high - self.low)
+        return round(LEFT + along * (WIDTH - LEFT - RIGHT)), round(HEIGHT - BOTTOM - up * (HEIGHT - TOP - BOTTOM))
+
+
+def _room(values: Sequence[float]) -> tuple[float, float]:
+    """Decimal logarithms of the ends of an axis."""
+    low, high = math.log10(min(values)), math.log10(max(values))
+    margin = max(0.05, (high - low) * 0.06)
+    return low - margin, high + margin
+
+
+def _ticks(low: float, high: float) -> Iterator[float]:
+    """1, 2 and 5 of each decade within."""
+    for power in range(math.floor(low), math.ceil(high) + 1):
+        for first in (1, 2, 5):
+            if low <= math.log10(first * 10.0**power) <= high:
+                yield first * 10.0**power
+
+
+def _axes(cv2: Any, image: np.ndarray, places: _Places, title: str, across: str, upwards: str) -> None:
+    bottom, end = HEIGHT - BOTTOM, WIDTH - RIGHT
+    for tick in _ticks(places.left, places.right):
+        column = places.of(tick, 10**places.low)[0]
+        cv2.line(image, (column, TOP), (column, bottom), GREY, 1)
+        _write(cv2, image, f"{tick:g}", (column - 8, bottom + 20), 0.45)
+    for tick in _ticks(places.low, places.high):
+        row = places.of(10**places.left, tick)[1]
+        cv2.line(image, (LEFT, row), (end, row), GREY, 1)
+        _write(cv2, image, f"{tick:g}", (12, row + 5), 0.45)
+    cv2.rectangle(image, (LEFT, TOP), (end, bottom), INK, 1)
+    _write(cv2, image, title, (LEFT, 28), 0.6)
+    _write(cv2, image, across, ((LEFT + end) // 2 - 30, HEIGHT - 12), 0.5)
+    _write(cv2, image, upwards, (12, TOP - 8), 0.45)
+
+
+def _write(cv2: Any, image: np.ndarray, text: str, place: tuple[int, int], size: float) -> None:
+    cv2.putText(image, text, place, cv2.FONT_HERSHEY_SIMPLEX, size, INK, 1, cv2.LINE_AA)

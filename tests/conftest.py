@@ -1,0 +1,109 @@
+"""A tiny zero_shot artifact, built without torch by the script of the golden files; and NVIDIA's libraries in host memory."""
+
+import importlib.util
+import runpy
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+import runtime.cuda
+from runtime.artifact import Engine, read, sha256, write
+
+
+@pytest.fixture(scope="session")
+def tiny() -> SimpleNamespace:
+    """build(folder, names), bank(classes, seed), images(), expected(graph, prepared, vectors) and the constants."""
+    return SimpleNamespace(**runpy.run_path(str(Path(__file__).parent / "golden" / "make_zero_shot.py")))
+
+
+@pytest.fixture
+def artifact(tiny: SimpleNamespace, tmp_path: Path) -> Path:
+    """All three graphs."""
+    tiny.build(tmp_path / "artifact")
+    return tmp_path / "artifact"
+
+
+@pytest.fixture
+def seal() -> Callable[[Path], None]:
+    """Renew the checksums after a test has changed a file."""
+
+    def renew(folder: Path) -> None:
+        write(read(folder, check=False), folder)
+
+    return renew
+
+
+@pytest.fixture(scope="session")
+def fake() -> ModuleType:
+    """fake_nvidia.py."""
+    spec = importlib.util.spec_from_file_location("fake_nvidia", Path(__file__).with_name("fake_nvidia.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+class Nvidia:
+    """A machine with a device, cuda-python and both SDKs, whose engines compute the tiny artifact's formula."""
+
+    def __init__(self, fake: ModuleType, tiny: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.fake, self.cuda, self.tiny = fake, fake.Runtime(), tiny
+        self.offset = 0.0  # what an engine's answers are wrong by
+        self.sdks = {name: fake.sdk(name, version, self.cuda, self.answer) for name, version in self.versions.items()}
+        fake.install(monkeypatch, self.cuda, *self.sdks.values())
+        self.device(monkeypatch)
+
+    versions = {"tensorrt": "11.4.0.106", "tensorrt_rtx": "1.7.1.116"}  # noqa: RUF012
+
+    def device(self, monkeypatch: pytest.MonkeyPatch, *capabilities: tuple[int, int], status: int = 0) -> None:
+        library = self.fake.Driver(capabilities or ((8, 6),), status)
+        monkeypatch.setattr(runtime.cuda, "_driver_library", lambda: library)
+
+    def answer(self, graph: str, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        vectors = inputs.get("class_vectors", self.tiny.bank().vectors)
+        return {
+            name: value + np.float32(self.offset) for name, value in self.tiny.expected(graph, inputs["image"], vectors).items()
+        }
+
+    def add(
+        self,
+        folder: Path,
+        graph: str = "closed",
+        sdk: str = "tensorrt_rtx",
+        *,
+        plan: dict[str, Any] | None = None,
+        **changes: Any,
+    ) -> Engine:
+        """Write an engine of a graph into the artifact, as export.trt would."""
+        found = read(folder, check=False)
+        described = next(item for item in found.graphs if item.name == graph)
+        name = changes.pop("file", f"{graph}.{sdk}.engine")
+        profiles = changes.pop("profiles", ({"batch": (1, 2, 8), "classes": (1, 5, 6)},))
+        shapes = [
+            {
+                port.name: [[sizes[axis][at] if isinstance(axis, str) else axis for axis in port.shape] for at in range(3)]
+                for port in described.inputs
+            }
+            for sizes in profiles
+        ]
+        (folder / name).write_bytes(self.fake.plan(described, shapes, **(plan or {})))
+        entry = {
+            "precision": "fp32",
+            "sdk_version": self.versions[sdk],
+            "targets": ("sm86",),
+            "onnx_sha256": sha256(folder / f"{graph}.onnx"),
+        }
+        engine = Engine(name, graph, sdk=sdk, profiles=profiles, size=1, seconds=0.5, **{**entry, **changes})
+        write(type(found)(**{**vars(found), "engines": (*found.engines, engine)}), folder)
+        return engine
+
+
+@pytest.fixture
+def nvidia(fake: ModuleType, tiny: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> Nvidia:
+    """NVIDIA's driver, CUDA runtime and SDKs, faked in host memory: no GPU is needed, and none is proven by it."""
+    return Nvidia(fake, tiny, monkeypatch)
