@@ -19,7 +19,7 @@ from runtime import artifact as schema
 from runtime.artifact import Artifact, Axis, Graph, Port, graph_file
 from train.contract import Exportable
 
-VARIANTS = ("fp32", "fp16", "int8", "int8-dynamic")
+VARIANTS = ("fp32", "fp16", "fp16-products", "int8", "int8-dynamic", "int8-trt")
 NUMBERS = Port("x", "float32", ("batch", 4))
 
 
