@@ -38,17 +38,17 @@ ARMS = {
     "ComKD": (),
 }
 SECOND = ("supervised student", "FD", "KL + FD")  # after the pair that the question is about
-RANDOM = ("attention_start=random",)
+MEAN = ("align_reduction=mean", "align_weight=1")
+RANDOM = (*MEAN, "attention_start=random")
 PILOT = {
     "KL (plain KD)": KL_ONLY,
     "ComKD": (),
-    "ComKD, IFAlign sum 1": ("align_reduction=sum", *RANDOM, "attention_scale=0"),
-    "ComKD, IFAlign sum 0.1": ("align_reduction=sum", "align_weight=0.1", *RANDOM, "attention_scale=0"),
-    "ComKD, IFAlign mean 4": ("align_weight=4", *RANDOM, "attention_scale=0.01"),
-    "ComKD, random start": (*RANDOM, "attention_scale=0"),
-    "ComKD, random start, C 0.01": (*RANDOM, "attention_scale=0.01"),
-    "ComKD, random start, C 0.0001": (*RANDOM, "attention_scale=0.0001"),
-    "ComKD, plain attention": ("attention=plain", *RANDOM, "attention_scale=0.001"),
+    "ComKD, random start": ("attention_start=random", "attention_scale=0.01"),
+    "ComKD, IFAlign mean 1": MEAN,
+    "ComKD, IFAlign mean 1, random start": (*RANDOM, "attention_scale=0.01"),
+    "ComKD, IFAlign mean 1, random start, C 0.0001": (*RANDOM, "attention_scale=0.0001"),
+    "ComKD, IFAlign mean 1, plain attention": (*RANDOM, "attention=plain", "attention_scale=0.001"),
+    "ComKD, IFAlign mean 4, random start": (*RANDOM, "align_weight=4", "attention_scale=0.01"),
 }
 MEASURES = ("base", "new", "hm", "top1", "ece")
 
