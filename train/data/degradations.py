@@ -86,7 +86,17 @@ def tests(setting: Setting) -> dict[str, Degradations]:
     if setting == "isotropic":
         return {f"sigma{value:g}": fixed((value, value)) for value in (1.2, 2.4, 3.6)}
     if setting == "anisotropic":
-        shapes = ((0, 2, 0.5), (10, 2, 1), (30, 3.5, 1.5), (45, 3.5, 2), (90, 3.5, 2), (120, 4, 1.5), (135, 4, 2), (165, 4, 3), (180, 4, 4))
+        shapes = (
+            (0, 2, 0.5),
+            (10, 2, 1),
+            (30, 3.5, 1.5),
+            (45, 3.5, 2),
+            (90, 3.5, 2),
+            (120, 4, 1.5),
+            (135, 4, 2),
+            (165, 4, 3),
+            (180, 4, 4),
+        )
         return {
             f"angle{angle}_{first:g}x{second:g}_noise{noise}": fixed((first, second), angle, noise)
             for angle, first, second in shapes

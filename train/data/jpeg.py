@@ -63,7 +63,9 @@ def _quantised(plane: Tensor, table: tuple[tuple[int, ...], ...], step: Tensor) 
 @functools.cache
 def _cosines() -> Tensor:
     """The orthonormal DCT-II of 8 samples, float64 (8, 8)."""
-    frequency, place = torch.meshgrid(torch.arange(8.0, dtype=torch.float64), torch.arange(8.0, dtype=torch.float64), indexing="ij")
+    frequency, place = torch.meshgrid(
+        torch.arange(8.0, dtype=torch.float64), torch.arange(8.0, dtype=torch.float64), indexing="ij"
+    )
     found = torch.cos(math.pi * (2 * place + 1) * frequency / 16) / 2
     found[0] /= math.sqrt(2)
     return found

@@ -56,6 +56,7 @@ class Config:
 
 
 SMALL = Config(
+    scale=2,
     width=32,
     groups=2,
     blocks=3,
@@ -67,10 +68,9 @@ SMALL = Config(
     contrast_steps=600,
     contrast_batch=32,
     contrast_patch=32,
-    contrast_learning_rate=2e-3,
     steps=7000,
     batch=8,
-    patch=24,
+    patch=32,
     learning_rate=2e-3,
     warm_up=0.02,
 )

@@ -85,7 +85,9 @@ class Contrast(nn.Module):
         b, views, c, h, w = low.shape
         k = self.tiles
         size = (h // k, w // k)
-        cut = low[..., : k * size[0], : k * size[1]].unflatten(4, (k, size[1])).unflatten(3, (k, size[0]))  # (b, D, 3, k, th, k, tw)
+        cut = (
+            low[..., : k * size[0], : k * size[1]].unflatten(4, (k, size[1])).unflatten(3, (k, size[0]))
+        )  # (b, D, 3, k, th, k, tw)
         pieces = cut.permute(0, 1, 3, 5, 2, 4, 6).reshape(b * views * k * k, c, *size)
         codes = self.encoder.codes(pieces).unflatten(0, (b, views, k * k))
         pairs = list(itertools.combinations(range(k * k), 2)) or [(0, 0)]

@@ -6,10 +6,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from runtime.artifact import Artifact, Axis, Graph, Port
 from train.contract import Batch, Exportable, Facts, Losses, Method, Stage
@@ -118,9 +116,7 @@ class CdCL(Method):
             self._batches(photos, config.batch, config.patch, 1, views=config.views if contrasted else 1),
             loss,
             torch.optim.AdamW(trained, lr=config.learning_rate, weight_decay=config.weight_decay),
-            warm_up_cosine(
-                config.steps, round(config.warm_up * config.steps), config.last_learning_rate / config.learning_rate
-            ),
+            warm_up_cosine(config.steps, round(config.warm_up * config.steps), config.last_learning_rate / config.learning_rate),
             after_step=(lambda _: self.contrast.follow()) if contrasted else None,
             end=lambda: self._fit_readout(photos),
         )
@@ -226,7 +222,9 @@ class CdCL(Method):
         )
         raw = torch.stack(self.facts["samples"])
         numbers = torch.linspace(0.1, 0.9, len(raw))[:, None].expand(-1, 7)
-        low = degrade(raw, draw(config.setting, numbers, (config.sigma_low, config.sigma_high)), config.scale, _generator(0, "cpu"))
+        low = degrade(
+            raw, draw(config.setting, numbers, (config.sigma_low, config.sigma_high)), config.scale, _generator(0, "cpu")
+        )
         with torch.no_grad():
             estimator = EstimatorGraph(self.estimator, self.readout_weight, self.readout_offset, vector=config.code == "vector")
             generator = GeneratorGraph(self.generator)
@@ -240,6 +238,8 @@ class CdCL(Method):
             "reach": 11,
             "setting": config.setting,
             "uniform": config.code == "vector",
+            "blur_weight": self.readout_weight.tolist(),
+            "blur_offset": float(self.readout_offset),
         }
         axes = {"batch": Axis(1, 1, 8), "height": Axis(1, 64, LARGEST), "width": Axis(1, 64, LARGEST)}
         return Exportable(
