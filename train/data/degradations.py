@@ -81,7 +81,7 @@ def draw(setting: Setting, numbers: Tensor, sigma: tuple[float, float]) -> Degra
     return Degradations(spread, zero, noisy * (1 + 29 * numbers[:, 3]), compressed * (40 + 55 * numbers[:, 2]))
 
 
-def tests(setting: Setting) -> dict[str, Degradations]:
+def published(setting: Setting) -> dict[str, Degradations]:
     """The degradations that the paper's tables are measured at, by name."""
     if setting == "isotropic":
         return {f"sigma{value:g}": fixed((value, value)) for value in (1.2, 2.4, 3.6)}

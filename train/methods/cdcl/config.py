@@ -51,6 +51,9 @@ class Config:
     learning_rate: float = 2e-4
     last_learning_rate: float = 1e-6
     warm_up: float = 5 / 600  # part of the steps
+    estimator_rate: float = (
+        1.0  # factor on the rate of the estimator and its heads: small networks bear higher rates than its code does
+    )
     contrast_weight: float = 1.0  # beside the L1 of 255 SR
     weight_decay: float = 0.01
 
@@ -65,14 +68,15 @@ SMALL = Config(
     skip="nearest",
     layer_scale=0.1,
     temperature=0.1,
-    contrast_steps=600,
+    contrast_steps=500,
     contrast_batch=32,
     contrast_patch=32,
-    steps=7000,
+    steps=6000,
     batch=8,
     patch=32,
     learning_rate=2e-3,
     warm_up=0.02,
+    estimator_rate=0.1,
 )
 
 SMOKE = replace(

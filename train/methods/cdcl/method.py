@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from runtime.artifact import Artifact, Axis, Graph, Port
 from train.contract import Batch, Exportable, Facts, Losses, Method, Stage
-from train.data.degradations import bicubic_up, degrade, draw, tests
+from train.data.degradations import bicubic_up, degrade, draw, published
 from train.data.photos import PhotoSets, open_photos
 from train.fidelity import luma, psnr, ssim
 from train.loop import warm_up_cosine
@@ -97,9 +97,10 @@ class CdCL(Method):
     def _joint(self, photos: PhotoSets) -> Stage:
         config = self.config
         contrasted = config.code != "none" and config.contrast_weight > 0
-        trained = [*self.generator.parameters()]
+        trained = [{"params": [*self.generator.parameters()]}]
         if config.code != "none":
-            trained += self._contrasted() if contrasted else [*self.estimator.parameters()]
+            estimating = self._contrasted() if contrasted else [*self.estimator.parameters()]
+            trained.append({"params": estimating, "lr": config.learning_rate * config.estimator_rate})
 
         def loss(batch: Batch) -> tuple[Tensor, Losses]:
             low = self._degraded(batch)  # (b, D, 3, h, w)
@@ -157,7 +158,7 @@ class CdCL(Method):
             degradation = code[:, :, None, None].expand_as(degradation)
         return self.generator(low, code, unfold(degradation, *low.shape[2:]))  # type: ignore[no-any-return]
 
-    def _encode(self, low: Tensor) -> Tensor:
+    def encode(self, low: Tensor) -> Tensor:
         """Degradation codes: (n, 3, h, w) -> (n, d)"""
         return self.estimator(fast(low.to(self.readout_weight.device))).mean((2, 3))  # type: ignore[no-any-return]
 
@@ -166,7 +167,7 @@ class CdCL(Method):
         if self.config.code == "none":
             return
         self.eval()
-        code, blur = readout.codes(photos.train, self.config, self._encode, each=4, seed=1)
+        code, blur = readout.codes(photos.train, self.config, self.encode, each=4, seed=1)
         weight, offset = readout.fit(code, blur)
         self.readout_weight.copy_(weight)
         self.readout_offset.copy_(offset)
@@ -185,7 +186,7 @@ class CdCL(Method):
         self.eval()
         found: dict[str, float] = {}
         for name, members in sets.items():
-            for how, degradation in tests(self.config.setting).items():
+            for how, degradation in published(self.config.setting).items():
                 rows: dict[str, list[Tensor]] = {}
                 for number in range(len(members)):
                     high = readout.middle(members.read(number), 1 << 20, self.config.scale).to(self.readout_weight.device)
@@ -198,7 +199,7 @@ class CdCL(Method):
                         rows.setdefault(f"{prefix}ssim", []).append(ssim(own, true))
                 found |= {f"{name}/{how}/{measure}": float(torch.cat(values).mean()) for measure, values in rows.items()}
             if self.config.code != "none":
-                code, blur = readout.codes(members, self.config, self._encode, each=8, seed=2)
+                code, blur = readout.codes(members, self.config, self.encode, each=8, seed=2)
                 read = code @ self.readout_weight.double().cpu() + self.readout_offset.double().cpu()
                 found[f"{name}/blur_r2"] = readout.r_squared(read, blur)
         return found
