@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -114,6 +114,12 @@ def _ramp(length: int) -> NDArray[np.float32]:
 def count(rows: tuple[Span, ...], columns: tuple[Span, ...]) -> int:
     """Tiles in all."""
     return len(rows) * len(columns)
+
+
+def disjoint(cover: tuple[Span, ...]) -> tuple[Span, ...]:
+    """The same spans, each keeping only what those before it do not: for sums over an image."""
+    starts = (0, *(span.keep_stop for span in cover))
+    return tuple(replace(span, keep_start=start) for span, start in zip(cover, starts, strict=False))
 
 
 def each(rows: tuple[Span, ...], columns: tuple[Span, ...]) -> Iterator[tuple[Span, Span]]:

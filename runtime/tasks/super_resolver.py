@@ -17,7 +17,7 @@ from ..choice import open_session
 from ..memory import available
 from ..pictures import Picture, Source, lanczos, read
 from ..session import Options, Report, Session
-from ..tiles import Span, count, each, spans, stitch
+from ..tiles import Span, count, disjoint, each, spans, stitch
 
 TILE = 256  # pixels of the input a side
 CONTEXT, BLEND = 16, 16  # of every tile towards its neighbours: computed and dropped, computed and blended
@@ -192,7 +192,7 @@ class SuperResolver:
         """The degradation of the whole image; with it the map where one tile held all, (1, d / 16, h, w)."""
         h, w = picture.colour.shape[:2]
         margin = -(-self.reach // self.cell) * self.cell
-        rows, columns = (spans(size, ESTIMATED, margin, 0, self.cell) for size in (h, w))
+        rows, columns = (disjoint(spans(size, ESTIMATED, margin, 0, self.cell)) for size in (h, w))
         if count(rows, columns) == 1:
             code, degradation, blur = self._run("estimator", {"image": picture.planes(slice(0, h), slice(0, w))})
             return Degradation(code[0], float(blur[0])), degradation
