@@ -70,7 +70,9 @@ def test_tiles_share_the_degradation_and_leave_no_seam(task: SuperResolver, monk
     monkeypatch.undo()
     whole = task.upscale(image, tile=0)
     assert tiled.tiles > 4 and whole.tiles == 1
-    np.testing.assert_allclose(tiled.degradation.code, whole.degradation.code, rtol=1e-2)  # cells at the lower edge are cut off
+    np.testing.assert_allclose(
+        tiled.degradation.code, whole.degradation.code, rtol=3e-2
+    )  # cells that an edge cuts count by what is seen
     assert np.abs(tiled.pixels.astype(int) - whole.pixels).max() <= 1
 
 
