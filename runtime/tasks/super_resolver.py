@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from ..artifact import Artifact, graph_file
 from ..choice import open_session
 from ..memory import available
-from ..pictures import Picture, Source, lanczos, read
+from ..pictures import Picture, lanczos, read
+from ..prepare import Source
 from ..session import Options, Report, Session
 from ..tiles import Span, count, disjoint, each, spans, stitch
 

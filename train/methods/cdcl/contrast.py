@@ -66,9 +66,10 @@ class Contrast(nn.Module):
             low: (b, D, 3, h, w); the crops of a row share their degradation.
         """
         views = low.shape[1]
-        target = self.auxiliary(low.flatten(0, 1)).unflatten(0, (-1, views))  # (b, D, d), b of all processes from here on
+        target = self.auxiliary(low.flatten(0, 1))
+        target = target.reshape(-1, views, target.shape[1])  # (b, D, d), b of all processes from here on
         codes = self._codes(low)  # (b, D, C, d)
-        prediction = self.predictor(self.encoder.project(codes.flatten(0, 2))).unflatten(0, (-1, *codes.shape[1:3]))
+        prediction = self.predictor(self.encoder.project(codes.flatten(0, 2))).reshape(-1, *codes.shape[1:])  # (b, D, C, d)
         parts = [
             self._loss(prediction[:, i].transpose(0, 1), target[:, j])  # (C, b, d), (b, d)
             for i, j in itertools.permutations(range(views), 2)
@@ -85,11 +86,9 @@ class Contrast(nn.Module):
         b, views, c, h, w = low.shape
         k = self.tiles
         size = (h // k, w // k)
-        cut = (
-            low[..., : k * size[0], : k * size[1]].unflatten(4, (k, size[1])).unflatten(3, (k, size[0]))
-        )  # (b, D, 3, k, th, k, tw)
+        cut = low[..., : k * size[0], : k * size[1]].reshape(b, views, c, k, size[0], k, size[1])
         pieces = cut.permute(0, 1, 3, 5, 2, 4, 6).reshape(b * views * k * k, c, *size)
-        codes = self.encoder.codes(pieces).unflatten(0, (b, views, k * k))
+        codes = self.encoder.codes(pieces).reshape(b, views, k * k, -1)
         pairs = list(itertools.combinations(range(k * k), 2)) or [(0, 0)]
         return torch.stack([(codes[:, :, one] + codes[:, :, two]) / 2 for one, two in pairs], 2)
 

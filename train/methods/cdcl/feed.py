@@ -55,7 +55,7 @@ def batches(
         keys = draws.key(_CROP, seed, place)
         high = np.empty((share, views, 3, size, size), np.uint8)
         for at in np.ndindex(share, views):
-            high[at] = photos.crop(int(index[at]), size, keys[at])
+            high[at] = photos.crop(int(index[at]), size, np.uint64(keys[at]))
         how = draws.uniforms(draws.key(_HOW, seed, step * batch + rows), NUMBERS)  # (rows, NUMBERS)
         yield {"high": torch.from_numpy(high), "how": torch.from_numpy(how.astype(np.float32))}
 

@@ -31,6 +31,8 @@ class CdCL(Method):
     """An estimator of degradations and the generator that it steers."""
 
     config: Config
+    readout_weight: Tensor
+    readout_offset: Tensor
 
     def __init__(self, config: Config, facts: Facts) -> None:
         super().__init__()
@@ -97,7 +99,7 @@ class CdCL(Method):
     def _joint(self, photos: PhotoSets) -> Stage:
         config = self.config
         contrasted = config.code != "none" and config.contrast_weight > 0
-        trained = [{"params": [*self.generator.parameters()]}]
+        trained: list[dict[str, Any]] = [{"params": [*self.generator.parameters()]}]
         if config.code != "none":
             estimating = self._contrasted() if contrasted else [*self.estimator.parameters()]
             trained.append({"params": estimating, "lr": config.learning_rate * config.estimator_rate})
@@ -144,7 +146,8 @@ class CdCL(Method):
         """A batch's crops at low resolution, those of a row by one degradation, (b, D, 3, h, w)."""
         config, (rows, views) = self.config, batch["high"].shape[:2]
         how = draw(config.setting, batch["how"], (config.sigma_low, config.sigma_high)).repeated(views)
-        return degrade(batch["high"].flatten(0, 1), how, config.scale).unflatten(0, (rows, views))
+        low = degrade(batch["high"].flatten(0, 1), how, config.scale)
+        return low.reshape(rows, views, *low.shape[1:])
 
     def super_resolve(self, low: Tensor) -> Tensor:
         """(n, 3, h, w) in 0..1 -> (n, 3, s h, s w), about 0..1"""

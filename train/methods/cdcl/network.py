@@ -111,6 +111,8 @@ class Generator(nn.Module):
         skip: "nearest" adds the repeated pixels of the image to the result; the paper's has "none".
     """
 
+    mean: Tensor
+
     def __init__(
         self,
         scale: int,
