@@ -27,7 +27,17 @@ COMMANDS = (
     "runtime.doctor",
     *(
         f"benchmarks.{name}"
-        for name in ("demo", "latency", "footprint", "cdcl", "comkd_cifar100", "upscaling", "descriptors", "hamming", "gpu_acceptance")
+        for name in (
+            "demo",
+            "latency",
+            "footprint",
+            "cdcl",
+            "comkd_cifar100",
+            "upscaling",
+            "descriptors",
+            "hamming",
+            "gpu_acceptance",
+        )
     ),
 )
 # A folder of some machine; "/tmp" is on all of them.
