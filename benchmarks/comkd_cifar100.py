@@ -5,17 +5,14 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import statistics
-import subprocess
 import sys
-import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks import runs
 from benchmarks.machine import describe
 
 EXAMPLES = """\
@@ -68,8 +65,7 @@ class Plan:
 
     def folder(self, arm: str, seed: int) -> Path:
         """Of one run."""
-        name = "".join(letter if letter.isalnum() else "_" for letter in arm)
-        return self.out / f"{name}-{seed}"
+        return runs.folder(self.out, arm, seed)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -120,48 +116,23 @@ def _parser() -> argparse.ArgumentParser:
 
 def _students(plan: Plan) -> None:
     """Every arm with every seed; the first run alone, since it leaves the teacher's features for the others."""
-    runs = [(arm, seed) for seed in range(plan.seeds) for arm in plan.arms]
-    runs.sort(key=lambda run: run[0] in SECOND)  # stable: within each half by seed
+    pairs = [(arm, seed) for seed in range(plan.seeds) for arm in plan.arms]
+    pairs.sort(key=lambda run: run[0] in SECOND)  # stable: within each half by seed
     threads = max((os.cpu_count() or 1) // plan.jobs, 1)
     common = (f"teacher={plan.teacher}", "pretrain_epochs=0", f"epochs={plan.epochs}", "select_every=0")
     cache = f"cache={plan.teacher.parent / 'features'}"
 
     def run(arm: str, seed: int) -> None:
         _train(plan.folder(arm, seed), plan.data, threads, *common, cache, f"seed={seed}", *plan.arms[arm])
-        print(f"seed {seed}, {arm}: done", file=sys.stderr, flush=True)
 
-    first = next(pair for pair in runs if "label_weight=1" not in plan.arms[pair[0]])
+    first = next(pair for pair in pairs if "label_weight=1" not in plan.arms[pair[0]])
     if not any((plan.teacher.parent / "features").glob("*.npy")):
         run(*first)
-    with ThreadPoolExecutor(plan.jobs) as pool:
-        for ended in [pool.submit(run, *pair) for pair in runs]:
-            ended.result()
+    runs.together(run, pairs, plan.jobs)
 
 
 def _train(out: Path, data: Path, threads: int, *overrides: str) -> Path:
-    """The model.pt of one run, trained if it is not there; its times go beside it."""
-    model = out / "model.pt"
-    if model.exists():
-        return model
-    out.mkdir(parents=True, exist_ok=True)
-    began = time.perf_counter()
-    command = [sys.executable, "-m", "train.run", "comkd_clip", "--preset", "cifar100", "--data", str(data), "--out", str(out)]
-    environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
-    with (out / "log.txt").open("w", encoding="utf-8") as log:
-        process = subprocess.Popen(
-            [*command, "--precision", "bf16-mixed", "--resume", *overrides], stdout=log, stderr=log, env=environment
-        )
-        _, status, used = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    if status:
-        raise SystemExit(f"{out.name} failed; its last words in {out / 'log.txt'}:\n{(out / 'log.txt').read_text()[-800:]}")
-    seconds = {"wall": time.perf_counter() - began, "cpu": _cpu(used)}
-    (out / "seconds.json").write_text(json.dumps(seconds), encoding="utf-8")
-    return model
-
-
-def _cpu(used: resource.struct_rusage) -> float:
-    return used.ru_utime + used.ru_stime
+    return runs.train("comkd_clip", out, data, threads, ["--preset", "cifar100", "--precision", "bf16-mixed", *overrides])
 
 
 def _collect(plan: Plan) -> dict[str, Any]:
@@ -183,9 +154,9 @@ def _collect(plan: Plan) -> dict[str, Any]:
                 if tower == "student" or "label_weight=1" not in plan.arms[arm]:
                     for key in MEASURES:
                         measures.setdefault(name, {}).setdefault(key, []).append(saved.metrics[f"{plan.split}/{tower}/{key}"])
-            spent = plan.folder(arm, seed) / "seconds.json"
-            if spent.exists():
-                seconds.setdefault(arm, []).append(json.loads(spent.read_text(encoding="utf-8"))["cpu"])
+            spent = runs.cpu_seconds(plan.folder(arm, seed))
+            if spent is not None:
+                seconds.setdefault(arm, []).append(spent)
     measures["teacher"] = {key: values[:1] for key, values in measures["teacher"].items()}  # the same in every run
     state = checkpoint.load(plan.teacher).model
     parameters |= {"teacher": _count(state, "teacher."), "teacher's image tower": _count(state, "teacher.image.")}
@@ -201,9 +172,8 @@ def _collect(plan: Plan) -> dict[str, Any]:
 
 
 def _count(state: dict[str, Any], prefix: str) -> int:
-    """Parameters, without the running statistics and constants beside them."""
-    buffers = ("running_mean", "running_var", "num_batches_tracked", ".mean", ".std", "student.logit_scale")
-    return sum(value.numel() for name, value in state.items() if name.startswith(prefix) and not name.endswith(buffers))
+    """Parameters, without the constants beside them."""
+    return runs.parameters(state, prefix, without=(".mean", ".std", "student.logit_scale"))
 
 
 def _text(plan: Plan, found: dict[str, Any]) -> str:
@@ -222,7 +192,7 @@ def _text(plan: Plan, found: dict[str, Any]) -> str:
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for name in ("teacher", *found["seeds"]):
-        cells = " | ".join(_spread(measures[name][key]) for key in MEASURES)
+        cells = " | ".join(runs.spread(measures[name][key]) for key in MEASURES)
         count, spent = len(found["seeds"].get(name, [0])), found["cpu_seconds"].get(name)
         lines.append(
             f"| {name} | {cells} | {count} | {parameters[name]:,} | {f'{statistics.median(spent):.0f}' if spent else ''} |"
@@ -247,12 +217,8 @@ def _differences(found: dict[str, Any]) -> list[str]:
         gaps = [value - base[seed] for seed, value in values.items() if seed in base]
         if gaps:
             shown = ", ".join(f"{gap:+.2f}" for gap in gaps)
-            lines.append(f"- HM of {arm} minus KL's, paired by seed: {_spread(gaps)} ({shown})")
+            lines.append(f"- HM of {arm} minus KL's, paired by seed: {runs.spread(gaps)} ({shown})")
     return lines
-
-
-def _spread(values: Sequence[float]) -> str:
-    return f"{values[0]:.1f}" if len(values) == 1 else f"{statistics.mean(values):.1f} ± {statistics.stdev(values):.1f}"
 
 
 if __name__ == "__main__":

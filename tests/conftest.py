@@ -20,6 +20,19 @@ def tiny() -> SimpleNamespace:
     return SimpleNamespace(**runpy.run_path(str(Path(__file__).parent / "golden" / "make_zero_shot.py")))
 
 
+@pytest.fixture(scope="session")
+def resolving() -> SimpleNamespace:
+    """The script of the golden super_resolver artifact: build(folder, **options), estimated(image), generated(image, code, map)."""
+    return SimpleNamespace(**runpy.run_path(str(Path(__file__).parent / "golden" / "make_super_resolver.py")))
+
+
+@pytest.fixture
+def resolver(resolving: SimpleNamespace, tmp_path: Path) -> Path:
+    """A super_resolver artifact whose formula is local."""
+    resolving.build(tmp_path / "resolver")
+    return tmp_path / "resolver"
+
+
 @pytest.fixture
 def artifact(tiny: SimpleNamespace, tmp_path: Path) -> Path:
     """All three graphs."""

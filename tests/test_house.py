@@ -27,7 +27,17 @@ COMMANDS = (
     "runtime.doctor",
     *(
         f"benchmarks.{name}"
-        for name in ("demo", "latency", "footprint", "comkd_cifar100", "descriptors", "hamming", "gpu_acceptance")
+        for name in (
+            "demo",
+            "latency",
+            "footprint",
+            "cdcl",
+            "comkd_cifar100",
+            "upscaling",
+            "descriptors",
+            "hamming",
+            "gpu_acceptance",
+        )
     ),
 )
 # A folder of some machine; "/tmp" is on all of them.
@@ -94,7 +104,9 @@ def test_the_documents_name_no_other_commands_or_options() -> None:
             if module not in COMMANDS:
                 wrong.append(f"{name}: python -m {module}")
                 continue
-            source = (ROOT / (module.replace(".", "/") + ".py")).read_text(encoding="utf-8")
+            homes = [ROOT / (module.replace(".", "/") + ".py")]
+            homes += sorted((ROOT / "runtime/commands").glob("*.py")) if module == "runtime.run" else []
+            source = "".join(home.read_text(encoding="utf-8") for home in homes)
             options = re.findall(r"--[a-z][\w-]*", rest)
             wrong += [f"{name}: {module} {option}" for option in options if f'"{option}"' not in source]
     assert wrong == []

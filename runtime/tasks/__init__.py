@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-_KINDS = {"zero_shot": "ZeroShotClassifier"}
+_KINDS = {"zero_shot": "ZeroShotClassifier", "super_resolver": "SuperResolver"}
 
 
 def kind(task: str) -> Any:

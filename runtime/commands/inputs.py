@@ -1,0 +1,64 @@
+"""What the commands share: the files that were named, progress, and errors of single images."""
+
+from __future__ import annotations
+
+import glob
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from ..prepare import SUFFIXES
+
+
+def paths(inputs: Iterable[str]) -> Iterator[Path]:
+    """Files in order; a folder or a pattern without any image is an error."""
+    for path, _ in rooted(inputs):
+        yield path
+
+
+def rooted(inputs: Iterable[str]) -> Iterator[tuple[Path, Path]]:
+    """Files in order, each with its place below the folder that was named, or its own name."""
+    for text in inputs:
+        path = Path(text)
+        if path.is_dir():
+            found = sorted(item for item in path.rglob("*") if item.suffix.lower() in SUFFIXES and item.is_file())
+            if not found:
+                raise ValueError(f"there is no image below the folder {path}; expected {', '.join(SUFFIXES)}")
+            yield from ((item, item.relative_to(path)) for item in found)
+        elif any(mark in text for mark in "*?[") and not path.exists():
+            matches = sorted(item for item in map(Path, glob.glob(text, recursive=True)) if item.is_file())
+            if not matches:
+                raise ValueError(f"no file matches {text}")
+            yield from ((item, Path(item.name)) for item in matches)
+        else:
+            yield path, Path(path.name)
+
+
+class Progress:
+    """A bar on standard error, where that is a terminal and there is something to wait for."""
+
+    def __init__(self, total: int, *, always: bool = False) -> None:
+        self._total, self._done = total, 0
+        self._shown = total > 1 and sys.stderr.isatty() and (always or sys.stdout.isatty() is False)
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._shown:
+            print(file=sys.stderr)
+
+    def advance(self, count: int = 1) -> None:
+        self._done += count
+        if self._shown:
+            filled = min(30 * self._done // self._total, 30)
+            print(f"\r[{'#' * filled}{'.' * (30 - filled)}] {self._done}/{self._total}", end="", file=sys.stderr, flush=True)
+
+
+def report_error(path: Path, error: BaseException, *, as_json: bool) -> None:
+    """One image could not be used."""
+    if as_json:
+        print(json.dumps({"path": str(path), "error": str(error)}, ensure_ascii=False))
+    else:
+        print(f"{path}: {error}", file=sys.stderr)

@@ -1,0 +1,90 @@
+"""Labels or features of images on the command line."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..prepare import decode
+from .inputs import Progress, paths, report_error
+
+TITLE = "classification (zero_shot)"
+
+
+def add_options(parser: Any) -> None:
+    """To a parser or a group of one."""
+    parser.add_argument("--top-k", type=int, default=5, help="classes an image (default 5)")
+    parser.add_argument("--bank", type=Path, help="class bank to answer from, instead of the artifact's classes")
+    parser.add_argument("--embed", type=Path, metavar="OUT.npz", help="write features instead of printing labels")
+    parser.add_argument("--batch-size", type=int, default=8, help="images in one inference (default 8)")
+
+
+def answer(task: Any, given: argparse.Namespace) -> int:
+    """Classify or embed everything; returns the exit status: 1 where an image could not be used and the others were."""
+    if given.bank:
+        task.set_classes(given.bank)
+    found = list(paths(given.inputs))
+    return _embed(task, found, given) if given.embed else _classify(task, found, given)
+
+
+def _each(task: Any, files: Sequence[Path], size: int, question: str, **options: Any) -> Iterator[tuple[Path, Any]]:
+    """Path and answer, or path and the error: one bad image does not lose the others of its batch."""
+    if size < 1:
+        raise ValueError(f"--batch-size {size} was given; expected 1 or more")
+    with Progress(len(files)) as progress:
+        for start in range(0, len(files), size):
+            part, images, errors = files[start : start + size], [], {}
+            for path in part:
+                try:
+                    images.append(decode(path))
+                except (ValueError, OSError) as error:
+                    errors[path] = error
+            answers = iter(getattr(task, question)(images, batch_size=size, **options))
+            for path in part:
+                yield path, errors[path] if path in errors else next(answers)
+            progress.advance(len(part))
+
+
+def _classify(task: Any, files: Sequence[Path], given: argparse.Namespace) -> int:
+    status = 0
+    for path, found in _each(task, files, given.batch_size, "classify", top_k=given.top_k):
+        if isinstance(found, Exception):
+            status = 1
+            report_error(path, found, as_json=given.json)
+        elif given.json:
+            print(json.dumps({"path": str(path), "guesses": [asdict(guess) for guess in found.guesses]}, ensure_ascii=False))
+        else:
+            print(f"{path}: " + ", ".join(f"{guess.label} {guess.probability:.1%}" for guess in found.guesses))
+    return status
+
+
+def _embed(task: Any, files: Sequence[Path], given: argparse.Namespace) -> int:
+    status, kept, features = 0, [], []
+    for path, found in _each(task, files, given.batch_size, "embed"):
+        if isinstance(found, Exception):
+            status = 1
+            report_error(path, found, as_json=given.json)
+        else:
+            kept.append(str(path))
+            features.append(found)
+    dim = task.artifact.options["embedding_dim"]
+    temporary = given.embed.with_name(f".{given.embed.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            np.savez(file, path=np.array(kept), embedding=np.array(features, np.float32).reshape(-1, dim))
+        temporary.replace(given.embed)
+    finally:
+        temporary.unlink(missing_ok=True)
+    print(
+        json.dumps({"embedded": len(kept), "file": str(given.embed)})
+        if given.json
+        else f"{len(kept)} images embedded in {given.embed}"
+    )
+    return status
