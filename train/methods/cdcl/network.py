@@ -40,7 +40,7 @@ class Estimator(nn.Sequential):
         if self.standardise:
             centred = image - image.mean((1, 2, 3), keepdim=True)
             image = centred / (centred.square().mean((1, 2, 3), keepdim=True).sqrt() + FLAT)
-        return super().forward(image)  # type: ignore[no-any-return]
+        return super().forward(image)  # type: ignore[no-any-return,no-untyped-call]
 
 
 def unfold(degradation: Tensor, height: int, width: int) -> Tensor:
