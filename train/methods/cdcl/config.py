@@ -26,6 +26,7 @@ class Config:
     groups: int = 6  # DAGs
     blocks: int = 6  # DaDAUs of each
     estimator_width: int = 64  # of its first layers; the code has 4 times as many channels
+    standardise: bool = False  # images are brought to mean 0 and deviation 1 before the estimator; small ones learn blur only so
     code: Literal["map", "vector", "none"] = "map"  # vector: the code alone, everywhere; none: learned constants in its place
     upsampler: Literal["steps", "direct"] = "steps"  # direct: one convolution, for small networks
     skip: Literal["none", "nearest"] = "none"  # nearest: the image's own pixels are added, which small networks learn sooner from
@@ -67,7 +68,8 @@ SMALL = Config(
     upsampler="direct",
     skip="nearest",
     layer_scale=0.1,
-    temperature=0.1,
+    temperature=0.3,
+    standardise=True,
     contrast_steps=800,
     contrast_batch=32,
     contrast_patch=32,

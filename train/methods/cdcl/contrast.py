@@ -26,9 +26,9 @@ class Head(nn.Sequential):
 class Encoder(nn.Module):
     """Estimator, mean over cells, projector: what the momentum copy copies."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, *, standardise: bool = False) -> None:
         super().__init__()
-        self.estimator = Estimator(width)
+        self.estimator = Estimator(width, standardise=standardise)
         self.projector = Head(4 * width, 4 * width, normalised=True)
 
     def forward(self, low: Tensor) -> Tensor:
@@ -52,10 +52,12 @@ class Contrast(nn.Module):
         tiles: a crop is cut into tiles x tiles; 1 leaves it whole.
     """
 
-    def __init__(self, width: int, *, objective: str, temperature: float, momentum: float, tiles: int) -> None:
+    def __init__(
+        self, width: int, *, objective: str, temperature: float, momentum: float, tiles: int, standardise: bool = False
+    ) -> None:
         super().__init__()
         self.objective, self.temperature, self.tiles = objective, temperature, tiles
-        self.encoder = Encoder(width)
+        self.encoder = Encoder(width, standardise=standardise)
         self.predictor = Head(4 * width, width, normalised=False)
         self.auxiliary = Momentum(self.encoder, momentum)
 

@@ -44,6 +44,7 @@ class CdCL(Method):
             temperature=config.temperature,
             momentum=config.momentum,
             tiles=config.tiles,
+            standardise=config.standardise,
         )
         self.generator = Generator(
             config.scale,

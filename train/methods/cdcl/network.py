@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from train.blocks.gather import BatchNorm2d
 
 MEAN = (0.4680, 0.4484, 0.4029)  # RGB of DF2K
+FLAT = 0.02  # added to an image's deviation: flatter ones are not raised to noise
 CELL = 4  # pixels a side that one cell of the degradation map stands for
 
 
@@ -19,15 +20,27 @@ class Estimator(nn.Sequential):
     """Six convolutions, of which the third and the fifth halve the size: image (n, 3, h, w) -> map (n, 4 width, h / 4, w / 4).
 
     Sizes are rounded up. The mean of a map over its cells is the image's degradation code.
+
+    Args:
+        standardise: an image is brought to mean 0 and deviation 1 first, so that neither its light nor its contrast is in the code; the
+            paper's is not.
     """
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, *, standardise: bool = False) -> None:
         layers: list[nn.Module] = []
         shapes = ((3, 1, 1), (1, 1, 1), (1, 2, 2), (2, 2, 1), (2, 4, 2), (4, 4, 1))
         for number, (before, after, stride) in enumerate(shapes):
             inner = before if number == 0 else before * width
             layers += [nn.Conv2d(inner, after * width, 3, stride, 1), BatchNorm2d(after * width), nn.LeakyReLU(0.1)]
         super().__init__(*layers)
+        self.standardise = standardise
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(n, 3, h, w) -> (n, 4 width, h / 4, w / 4)"""
+        if self.standardise:
+            centred = image - image.mean((1, 2, 3), keepdim=True)
+            image = centred / (centred.square().mean((1, 2, 3), keepdim=True).sqrt() + FLAT)
+        return super().forward(image)  # type: ignore[no-any-return,no-untyped-call]
 
 
 def unfold(degradation: Tensor, height: int, width: int) -> Tensor:
