@@ -1,4 +1,4 @@
-"""A CdCL run that is broken off in either stage and resumed against an unbroken one, noise and momentum copy included."""
+"""A CdCL run that is broken off in either stage and resumed against an unbroken one, momentum copy included."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from train import checkpoint, loop
 from train.methods.cdcl.config import SMOKE
 from train.methods.cdcl.contrast import Contrast
 
-CONFIG = dataclasses.replace(SMOKE, setting="mixed", sigma_low=0.1, sigma_high=3.0, contrast_steps=3, steps=3)
+CONFIG = dataclasses.replace(SMOKE, contrast_steps=3, steps=3)
 SETTING = loop.Setting(accelerator="cpu", checkpoint_every=1)
 
 
