@@ -209,6 +209,11 @@ def _timed(call: Callable[[], Any], spent: list[float]) -> Any:
 
 
 def _resident() -> float:
+    """Peak MiB of this process; getrusage's would still hold the parent's, from before the program was replaced."""
+    status = Path("/proc/self/status")
+    if status.is_file():
+        line = next(line for line in status.read_text(encoding="ascii").splitlines() if line.startswith("VmHWM:"))
+        return int(line.split()[1]) / 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
