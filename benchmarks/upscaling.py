@@ -7,6 +7,7 @@ import json
 import resource
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import numpy as np
 
 from benchmarks.machine import describe
 from export.timing import Timing, interleaved
+from runtime.pictures import write
 
 EXAMPLES = """\
 examples:
@@ -176,9 +178,11 @@ def _child(given: argparse.Namespace, name: str) -> dict[str, float]:
     """Run one way in a process of its own, so that its peak memory is its own."""
     command = [sys.executable, "-m", "benchmarks.upscaling", str(given.artifact), "--one", name, "--size", str(given.size)]
     command += ["--tile", str(given.tile), "--threads", str(given.threads)]
-    command += ["--image", str(given.image)] if given.image else []
     command += ["--megapixels", str(given.megapixels)] if given.megapixels else []
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    with tempfile.TemporaryDirectory() as folder:  # a file, so that the child need not load what draws scenes
+        write(Path(folder) / "image.png", _image(given))
+        command += ["--image", str(Path(folder) / "image.png")]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise ValueError(f"the child process for {name} failed: {done.stderr.strip()[-400:]}")
     return json.loads(done.stdout)  # type: ignore[no-any-return]
