@@ -20,6 +20,7 @@ import numpy as np
 from export import engine
 from export.timing import Timing, timing
 from runtime.cuda import Unavailable, driver
+from runtime.whole import writing
 
 from .machine import describe
 
@@ -250,9 +251,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.results.mkdir(parents=True, exist_ok=True)
     for ending, text in (("json", json.dumps(content, indent=1) + "\n"), ("md", told)):
         place = options.results / f"gpu-acceptance-{day}.{ending}"
-        beside = place.with_name(f".{place.name}.tmp")
-        beside.write_text(text, encoding="utf-8")
-        beside.replace(place)
+        with writing(place) as file:
+            file.write(text.encode())
         print(place)
     built = any(step.name.startswith(ENGINES) and step.status == 0 for step in done)
     return 0 if built and all(step.status in (None, 0) for step in done) else 1

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from export.timing import Timing, interleaved
+from runtime.whole import writing
 
 from . import plot, sessions
 from .machine import describe
@@ -196,9 +197,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f"{machine}\nthreads {options.threads}, {options.rounds} rounds in drawn order after 3 of warm-up\n\n{text}")
     if options.into:
         found = {"machine": machine.to_dict(), "threads": options.threads, "rounds": options.rounds, "results": results}
-        temporary = options.into.with_name(f".{options.into.name}.{os.getpid()}.tmp")
-        temporary.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-        temporary.replace(options.into)
+        with writing(options.into) as file:
+            file.write((json.dumps(found, indent=1) + "\n").encode())
     return 0
 
 

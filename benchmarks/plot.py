@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from runtime.whole import writing
+
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 960, 600, 90, 260, 50, 60
 # blue, green, red; from Okabe and Ito's palette, which colour-blind readers can tell apart
 COLOURS = ((178, 114, 0), (0, 159, 230), (115, 158, 0), (0, 94, 213), (167, 121, 204), (233, 180, 86), (66, 228, 240), (0, 0, 0))
@@ -45,9 +47,8 @@ def curves(out: Path, title: str, across: str, upwards: str, given: Mapping[str,
     except cv2.error as error:
         raise ValueError(f"{out} was given for the plot; expected a file that ends with .png") from error
     assert whole
-    temporary = out.with_name(f".{out.name}.tmp")
-    temporary.write_bytes(content.tobytes())
-    temporary.replace(out)
+    with writing(out) as file:
+        file.write(content.tobytes())
 
 
 class _Places:

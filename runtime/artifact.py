@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from numpy.typing import NDArray
+
+from .whole import writing
 
 SCHEMA = 1
 MANIFEST = "artifact.json"
@@ -145,12 +146,8 @@ def write(artifact: Artifact, folder: Path, names: Iterable[str] | None = None) 
     if names is None:
         names = [item.name for item in folder.iterdir() if item.is_file() and item.name not in (MANIFEST, SIGNATURE)]
     written = replace(artifact, files={name: sha256(folder / name) for name in sorted(names)})
-    temporary = folder / f".{MANIFEST}.{os.getpid()}.tmp"
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(json.dumps(asdict(written), indent=1, ensure_ascii=False) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(folder / MANIFEST)
+    with writing(folder / MANIFEST) as file:
+        file.write((json.dumps(asdict(written), indent=1, ensure_ascii=False) + "\n").encode())
     return written
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -14,6 +13,8 @@ from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
+
+from .whole import writing
 
 SCHEMA = 1
 
@@ -75,15 +76,8 @@ class Bank:
 
     def save(self, path: Path) -> None:
         """Write to a temporary file and rename: `path` is the old bank or the whole new one."""
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        try:
-            with temporary.open("wb") as file:
-                self.write(file)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with writing(path) as file:
+            self.write(file)
 
     @classmethod
     def load(cls, path: Path) -> Bank:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 import struct
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from .whole import writing
 
 VERSION = 1
 MAGIC = b"\x89HAMIDX\n"
@@ -42,22 +42,14 @@ class Header(NamedTuple):
 
 def write(path: Path, content: Content) -> None:
     """Write to a temporary file, flush it to the disk and rename: `path` is the old file or the whole new one, also after a crash."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            digest = hashlib.sha256()
-            file.write(bytes(_HEADER.size))
-            for part in _body(content):
-                digest.update(part)
-                file.write(part)
-            file.seek(0)
-            file.write(_header(content, digest.digest()))
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        _flush_folder(path.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with writing(path) as file:
+        digest = hashlib.sha256()
+        file.write(bytes(_HEADER.size))
+        for part in _body(content):
+            digest.update(part)
+            file.write(part)
+        file.seek(0)
+        file.write(_header(content, digest.digest()))
 
 
 def read(path: Path, *, mmap: bool) -> Content:
@@ -152,13 +144,3 @@ def _array(path: Path, file: BinaryIO, dtype: Any, begin: int, count: int, *, mm
     if len(found) != count:
         raise ValueError(f"{path} was changed while it was read; read it again")
     return found
-
-
-def _flush_folder(folder: Path) -> None:
-    """Make a rename last; where folders cannot be flushed (Windows) the system does it in its own time."""
-    with contextlib.suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .prepare import SUFFIXES, Source, UnreadableImage, _opencv, _truncated
+from .prepare import SUFFIXES, Source, UnreadableImage, _opencv, encoded
+from .whole import writing
 
 _TAPS = 3  # of Lanczos's kernel, each way
 _BAND = 256  # rows that are resampled at a time
@@ -59,14 +59,7 @@ def read(source: Source) -> Picture:
     """
     if isinstance(source, np.ndarray):
         return _from_array(source)
-    if isinstance(source, bytes):
-        return _from_bytes(source, "the image given as bytes")
-    path = Path(source)
-    if path.is_dir():
-        raise UnreadableImage(f"{path} is a folder; expected an image file")
-    if not path.exists():
-        raise FileNotFoundError(f"there is no file {path}")
-    return _from_bytes(path.read_bytes(), str(path))
+    return _from_bytes(*encoded(source))
 
 
 def _from_array(array: NDArray[Any]) -> Picture:
@@ -88,10 +81,6 @@ def _from_array(array: NDArray[Any]) -> Picture:
 
 
 def _from_bytes(content: bytes, name: str) -> Picture:
-    if not content:
-        raise UnreadableImage(f"{name} is empty")
-    if _truncated(content):
-        raise UnreadableImage(f"{name} is truncated: its end is missing")
     cv2 = _opencv()
     data = np.frombuffer(content, np.uint8)
     try:
@@ -139,20 +128,8 @@ def write(path: Path, pixels: NDArray[Any]) -> None:
         raise ValueError(f"{path} cannot be encoded as {suffix}: {error}") from error
     if not done:
         raise ValueError(f"{path} cannot be encoded as {suffix}: {pixels.shape} {pixels.dtype}")
-    write_whole(path, content.tobytes())
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write beside, flush, rename; whatever happens, no half of a file is left."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with writing(path) as file:
+        file.write(content.tobytes())
 
 
 def lanczos(image: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:

@@ -81,14 +81,25 @@ def decode(source: Source) -> NDArray[np.uint8]:
     """
     if isinstance(source, np.ndarray):
         return _from_array(source)
+    return _from_bytes(*encoded(source))
+
+
+def encoded(source: str | Path | bytes) -> tuple[bytes, str]:
+    """What a path or bytes hold, with a name for sentences; FileNotFoundError, or UnreadableImage where it is empty or truncated."""
     if isinstance(source, bytes):
-        return _from_bytes(source, "the image given as bytes")
-    path = Path(source)
-    if path.is_dir():
-        raise UnreadableImage(f"{path} is a folder; expected an image file")
-    if not path.exists():
-        raise FileNotFoundError(f"there is no file {path}")
-    return _from_bytes(path.read_bytes(), str(path))
+        content, name = source, "the image given as bytes"
+    else:
+        path = Path(source)
+        if path.is_dir():
+            raise UnreadableImage(f"{path} is a folder; expected an image file")
+        if not path.exists():
+            raise FileNotFoundError(f"there is no file {path}")
+        content, name = path.read_bytes(), str(path)
+    if not content:
+        raise UnreadableImage(f"{name} is empty")
+    if _truncated(content):
+        raise UnreadableImage(f"{name} is truncated: its end is missing")
+    return content, name
 
 
 def _from_array(array: NDArray[Any]) -> NDArray[np.uint8]:
@@ -114,10 +125,6 @@ def _from_array(array: NDArray[Any]) -> NDArray[np.uint8]:
 
 
 def _from_bytes(content: bytes, name: str) -> NDArray[np.uint8]:
-    if not content:
-        raise UnreadableImage(f"{name} is empty")
-    if _truncated(content):
-        raise UnreadableImage(f"{name} is truncated: its end is missing")
     cv2 = _opencv()
     try:
         image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)

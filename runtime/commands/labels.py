@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..prepare import decode
+from ..whole import writing
 from .inputs import Progress, paths, report_error
 
 TITLE = "classification (zero_shot)"
@@ -75,13 +75,8 @@ def _embed(task: Any, files: Sequence[Path], given: argparse.Namespace) -> int:
             kept.append(str(path))
             features.append(found)
     dim = task.artifact.options["embedding_dim"]
-    temporary = given.embed.with_name(f".{given.embed.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            np.savez(file, path=np.array(kept), embedding=np.array(features, np.float32).reshape(-1, dim))
-        temporary.replace(given.embed)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with writing(given.embed) as file:
+        np.savez(file, path=np.array(kept), embedding=np.array(features, np.float32).reshape(-1, dim))
     print(
         json.dumps({"embedded": len(kept), "file": str(given.embed)})
         if given.json
