@@ -101,7 +101,7 @@ def _ways(given: argparse.Namespace) -> dict[str, Callable[[], np.ndarray]]:
     planes = np.ascontiguousarray(image.transpose(2, 0, 1)[None].astype(np.float32) / 255)
 
     def graphs(part: np.ndarray) -> np.ndarray:
-        code, degradation = task.session("estimator").run(["code", "degradation"], {"image": part})
+        code, degradation = task.session("estimator").run(["code", "degradation"], {"image": part, **_light(task, part)})
         inputs = {"image": part, "code": code, "degradation": degradation}
         return np.asarray(task.session("generator").run(["high"], inputs)[0])
 
@@ -111,6 +111,13 @@ def _ways(given: argparse.Namespace) -> dict[str, Callable[[], np.ndarray]]:
         "runtime, tiles": lambda: task.upscale(image, tile=given.tile).pixels,
         "naive tiles": lambda: _pixels(_naive(planes, given.tile, task.scale, graphs)),
     }
+
+
+def _light(task: Any, planes: np.ndarray) -> dict[str, np.ndarray]:
+    """What the estimator takes beside the pixels, of float32 (1, 3, h, w) in 0..1."""
+    ports = next(graph for graph in task.artifact.graphs if graph.name == "estimator").inputs
+    known = {"mean": planes.mean(), "deviation": planes.std()}
+    return {port.name: np.array([known[port.name]], np.float32) for port in ports if port.name in known}
 
 
 def _naive(planes: np.ndarray, tile: int, scale: int, graphs: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
@@ -168,7 +175,7 @@ def _parity(given: argparse.Namespace) -> dict[str, dict[str, float]]:
         image = np.random.default_rng(h).random((1, 3, h, w)).astype(np.float32)
         with torch.no_grad():
             expected = method.super_resolve(torch.from_numpy(image)).numpy()
-        code, degradation = task.session("estimator").run(["code", "degradation"], {"image": image})
+        code, degradation = task.session("estimator").run(["code", "degradation"], {"image": image, **_light(task, image)})
         high = task.session("generator").run(["high"], {"image": image, "code": code, "degradation": degradation})[0]
         found[f"{h}x{w}"] = {"largest": float(np.abs(high - expected).max())}
     return found

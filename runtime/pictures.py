@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from .prepare import SUFFIXES, Source, UnreadableImage, _opencv, encoded
 from .whole import writing
 
 _TAPS = 3  # of Lanczos's kernel, each way
-_BAND = 256  # rows that are resampled at a time
+_BAND = 256  # rows that are worked on at a time
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,15 @@ class Picture:
         """A part as a graph takes it: float32 (1, 3, h, w), 0 to 1."""
         part = self.colour[rows, columns].transpose(2, 0, 1)[None].astype(np.float32) / np.float32(self.peak)
         return np.ascontiguousarray(np.repeat(part, 3, axis=1) if part.shape[1] == 1 else part)
+
+    def moments(self) -> tuple[float, float]:
+        """Mean and deviation of all colour values, 0 to 1, in one pass of bounded memory."""
+        total = squares = 0.0
+        for start in range(0, len(self.colour), _BAND):
+            part = self.colour[start : start + _BAND].astype(np.float64) / self.peak
+            total, squares = total + float(part.sum()), squares + float(np.square(part).sum())
+        mean = total / self.colour.size
+        return mean, math.sqrt(max(squares / self.colour.size - mean**2, 0.0))
 
     def joined(self) -> NDArray[Any]:
         """(h, w), (h, w, 3) or (h, w, 4)."""

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,8 @@ from ..tiles import Span, count, disjoint, each, spans, stitch
 TILE = 256  # pixels of the input a side
 CONTEXT, BLEND = 16, 16  # of every tile towards its neighbours: computed and dropped, computed and blended
 ESTIMATED = 512  # side of the tiles that the degradation is estimated on: it is the cheaper graph
+
+Light: TypeAlias = dict[str, NDArray[np.float32]]  # an image's mean and deviation, (1,) each; empty where they are not asked for
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,8 @@ class SuperResolver:
         self._options, self._precision = options, precision
         self._sessions: dict[tuple[str, str], Session] = {}
         self._lock = threading.Lock()
+        estimator = next(graph for graph in artifact.graphs if graph.name == "estimator")
+        self._standardises = {"mean", "deviation"} <= {port.name for port in estimator.inputs}
         for graph in artifact.graphs:
             if graph_file(graph.name, precision) not in artifact.files:
                 raise ValueError(
@@ -85,7 +89,8 @@ class SuperResolver:
         Raises:
             FileNotFoundError, UnreadableImage: the image cannot be used; the sentence names it.
         """
-        return self._estimate(image if isinstance(image, Picture) else read(image))[0]
+        picture = image if isinstance(image, Picture) else read(image)
+        return self._estimate(picture, self._light(picture))[0]
 
     def upscale(
         self,
@@ -125,13 +130,12 @@ class SuperResolver:
         h, w = picture.colour.shape[:2]
         rows, columns = self._tiles(h, w, tile)
         self._afford(h, w, picture, factor, rows[0].stop * columns[0].stop)
-        whole: NDArray[np.float32] | None = None
+        map_of: Callable[[Span, Span], NDArray[np.float32]] | None = None
         if degradation is None:
-            degradation, whole = self._estimate(picture)
-            local = not self.uniform
-        else:
-            local = False
-        run = _Run(self, picture, degradation.code, whole if local else None, local, count(rows, columns), progress)
+            light = self._light(picture)
+            degradation, whole = self._estimate(picture, light)
+            map_of = None if self.uniform else self._map_of(picture, light, whole)
+        run = _Run(self, picture, degradation.code, map_of, count(rows, columns), progress)
         high = np.empty((self.scale * h, self.scale * w, picture.colour.shape[2]), picture.colour.dtype)
         stitch(rows, columns, self.scale, run.tile, high, lambda strip: _quantised(strip, picture))
         size = (max(round(h * factor), 1), max(round(w * factor), 1))
@@ -189,18 +193,24 @@ class SuperResolver:
                 "cut the image, or give a smaller tile or outscale"
             )
 
-    def _estimate(self, picture: Picture) -> tuple[Degradation, NDArray[np.float32] | None]:
+    def _light(self, picture: Picture) -> Light:
+        """What the estimator takes of a whole image beside its pixels: mean and deviation, where it standardises."""
+        if not self._standardises:
+            return {}
+        return dict(zip(("mean", "deviation"), (np.array([value], np.float32) for value in picture.moments()), strict=True))
+
+    def _estimate(self, picture: Picture, light: Light) -> tuple[Degradation, NDArray[np.float32] | None]:
         """The degradation of the whole image; with it the map where one tile held all, (1, d / 16, h, w)."""
         h, w = picture.colour.shape[:2]
         margin = -(-self.reach // self.cell) * self.cell
         rows, columns = (disjoint(spans(size, ESTIMATED, margin, 0, self.cell)) for size in (h, w))
         if count(rows, columns) == 1:
-            code, degradation, blur = self._run("estimator", {"image": picture.planes(slice(0, h), slice(0, w))})
+            code, degradation, blur = self._run("estimator", {"image": picture.planes(slice(0, h), slice(0, w)), **light})
             return Degradation(code[0], float(blur[0])), degradation
         total, places = np.zeros(self.code_dim), np.zeros(self.code_dim)
         for row, column in each(rows, columns):
             image = picture.planes(slice(row.start, row.stop), slice(column.start, column.stop))
-            _, degradation, _ = self._run("estimator", {"image": image})
+            _, degradation, _ = self._run("estimator", {"image": image, **light})
             own = degradation[
                 0,
                 :,
@@ -212,6 +222,20 @@ class SuperResolver:
             places += counts
         code = (total / places).astype(np.float32)
         return Degradation(code, self._read_blur(code)), None
+
+    def _map_of(
+        self, picture: Picture, light: Light, whole: NDArray[np.float32] | None
+    ) -> Callable[[Span, Span], NDArray[np.float32]]:
+        """The degradation map of a tile: a part of the whole image's, or computed for the tile, (1, d / 16, h, w)."""
+
+        def part(row: Span, column: Span) -> NDArray[np.float32]:
+            rows, columns = slice(row.start, row.stop), slice(column.start, column.stop)
+            if whole is not None:
+                return np.ascontiguousarray(whole[:, :, rows, columns])
+            found: NDArray[np.float32] = self._run("estimator", {"image": picture.planes(rows, columns), **light})[1]
+            return found
+
+        return part
 
     def _read_blur(self, code: NDArray[np.float32]) -> float:
         weight, offset = self.artifact.options["blur_weight"], self.artifact.options["blur_offset"]
@@ -230,19 +254,18 @@ class _Run:
         task: SuperResolver,
         picture: Picture,
         code: NDArray[np.float32],
-        whole: NDArray[np.float32] | None,
-        local: bool,
+        map_of: Callable[[Span, Span], NDArray[np.float32]] | None,
         total: int,
         progress: Callable[[int, int], None] | None,
     ) -> None:
-        self.task, self.picture, self.code, self.whole, self.local = task, picture, code, whole, local
+        self.task, self.picture, self.code, self.map_of = task, picture, code, map_of
         self.total, self.progress = total, progress
         self.done, self.repeated = 0, False
 
     def tile(self, row: Span, column: Span) -> NDArray[np.float32]:
         """(3 or 1, s h, s w)"""
         image = self.picture.planes(slice(row.start, row.stop), slice(column.start, column.stop))
-        inputs = {"image": image, "code": self.code[None], "degradation": self._map(image, row, column)}
+        inputs = {"image": image, "code": self.code[None], "degradation": self._map(row, column)}
         precision = "fp32" if self.repeated else self.task._precision
         (high,) = self.task._run("generator", inputs, precision)
         if not _picture(high, image):
@@ -266,13 +289,10 @@ class _Run:
         found: NDArray[np.float32] = high[0]
         return found.mean(0, keepdims=True) if self.picture.colour.shape[2] == 1 else found
 
-    def _map(self, image: NDArray[np.float32], row: Span, column: Span) -> NDArray[np.float32]:
-        if not self.local:
-            return uniform(self.code, image.shape[2], image.shape[3], self.task.cell)
-        if self.whole is not None:
-            return np.ascontiguousarray(self.whole[:, :, row.start : row.stop, column.start : column.stop])
-        found: NDArray[np.float32] = self.task._run("estimator", {"image": image})[1]
-        return found
+    def _map(self, row: Span, column: Span) -> NDArray[np.float32]:
+        if self.map_of is None:
+            return uniform(self.code, row.stop - row.start, column.stop - column.start, self.task.cell)
+        return self.map_of(row, column)
 
 
 def uniform(code: NDArray[np.float32], h: int, w: int, cell: int) -> NDArray[np.float32]:

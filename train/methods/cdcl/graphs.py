@@ -13,6 +13,8 @@ from .network import ChannelNorm, Estimator, Generator, unfold
 class EstimatorGraph(nn.Module):
     """image -> code (n, d), degradation (n, d / 16, h, w), blur (n,) in pixels of the high resolution.
 
+    An estimator that standardises takes the whole image's mean and deviation too, so that tiles of one image agree.
+
     Args:
         vector: the degradation is the code everywhere, as where a network was trained with code=vector.
     """
@@ -27,9 +29,11 @@ class EstimatorGraph(nn.Module):
         self.register_buffer("offset", offset.clone())
         self.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
 
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(n, 3, h, w) in 0..1"""
-        cells = self.estimator(image)  # (n, d, h / 4, w / 4)
+    def forward(
+        self, image: Tensor, mean: Tensor | None = None, deviation: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """(n, 3, h, w) in 0..1, (n,), (n,)"""
+        cells = self.estimator(image, mean, None if deviation is None else deviation.clamp(min=0))  # (n, d, h / 4, w / 4)
         code = cells.mean((2, 3))
         if self.vector:
             cells = code[:, :, None, None].expand_as(cells)

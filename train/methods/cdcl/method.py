@@ -21,7 +21,7 @@ from .config import Config
 from .contrast import Contrast
 from .feed import batches
 from .graphs import EstimatorGraph, GeneratorGraph
-from .network import CELL, Estimator, Generator, fast, unfold
+from .network import CELL, Estimator, Generator, fast, moments, unfold
 
 SAMPLES, SAMPLE_SIDE = 8, 48  # images that travel with an artifact, pixels of the low resolution
 LARGEST = 2048  # side of an image that a graph is held against torch with
@@ -220,9 +220,10 @@ class CdCL(Method):
         vector = Port("code", "float32", ("batch", code))
         degradation = Port("degradation", "float32", ("batch", code // CELL**2, "height", "width"))
         blur = Port("blur", "float32", ("batch",))
+        whole = tuple(Port(name, "float32", ("batch",)) for name in ("mean", "deviation")) if config.standardise else ()
         high = Port("high", "float32", ("batch", 3, f"{config.scale}*height", f"{config.scale}*width"))
         graphs = (
-            Graph("estimator", (image,), (vector, degradation, blur)),
+            Graph("estimator", (image, *whole), (vector, degradation, blur)),
             Graph("generator", (image, vector, degradation), (high,)),
         )
         raw = torch.stack(self.facts["samples"])
@@ -235,6 +236,7 @@ class CdCL(Method):
             generator = GeneratorGraph(self.generator)
             codes, maps, _ = estimator(low.to(device))
         samples = {"image": low.numpy(), "code": codes.cpu().numpy(), "degradation": maps.cpu().numpy()}
+        light = dict(zip(("mean", "deviation"), (value.numpy() for value in moments(low)), strict=True)) if whole else {}
         options: dict[str, Any] = {
             "scale": config.scale,
             "channels": 3,
@@ -250,7 +252,7 @@ class CdCL(Method):
         return Exportable(
             Artifact("cdcl", "super_resolver", graphs, axes, options),
             {"estimator": estimator.eval(), "generator": generator.eval()},
-            {"estimator": {"image": samples["image"]}, "generator": samples},
+            {"estimator": {"image": samples["image"], **light}, "generator": samples},
         )
 
 

@@ -35,12 +35,19 @@ class Estimator(nn.Sequential):
         super().__init__(*layers)
         self.standardise = standardise
 
-    def forward(self, image: Tensor) -> Tensor:
-        """(n, 3, h, w) -> (n, 4 width, h / 4, w / 4)"""
+    def forward(self, image: Tensor, mean: Tensor | None = None, deviation: Tensor | None = None) -> Tensor:
+        """(n, 3, h, w) -> (n, 4 width, h / 4, w / 4); mean and deviation (n,) are those of the images that these are parts of."""
         if self.standardise:
-            centred = image - image.mean((1, 2, 3), keepdim=True)
-            image = centred / (centred.square().mean((1, 2, 3), keepdim=True).sqrt() + FLAT)
+            if mean is None or deviation is None:
+                mean, deviation = moments(image)
+            image = (image - mean[:, None, None, None]) / (deviation[:, None, None, None] + FLAT)
         return super().forward(image)  # type: ignore[no-any-return,no-untyped-call]
+
+
+def moments(image: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and deviation over all channels and pixels: (n, 3, h, w) -> (n,), (n,)"""
+    mean = image.mean((1, 2, 3))
+    return mean, (image - mean[:, None, None, None]).square().mean((1, 2, 3)).sqrt()
 
 
 def unfold(degradation: Tensor, height: int, width: int) -> Tensor:

@@ -55,3 +55,16 @@ def test_the_graphs_move_no_axes(artifact: Path) -> None:
     for name in ("estimator", "generator"):
         kinds = {node.op_type for node in onnx.load(artifact / f"{name}.onnx").graph.node}
         assert "Transpose" not in kinds and "Conv" in kinds
+
+
+def test_an_image_estimated_in_tiles_has_the_code_and_the_picture_of_the_whole(
+    artifact: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slope = np.linspace(0, 255, 112)[None, :, None]  # dark to light: a tile's own mean is not the image's
+    image = np.clip(slope + np.random.default_rng(0).normal(0, 20, (96, 112, 3)), 0, 255).astype(np.uint8)
+    task = runtime.load(artifact, prefer=["cpu"])
+    whole, expected = task.estimate(image), task.upscale(image, tile=64).pixels
+    monkeypatch.setattr("runtime.tasks.super_resolver.ESTIMATED", 40)
+    found = task.upscale(image, tile=64)
+    np.testing.assert_allclose(found.degradation.code, whole.code, atol=1e-4)
+    assert np.abs(found.pixels.astype(int) - expected).max() <= 1
