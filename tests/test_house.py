@@ -36,6 +36,7 @@ COMMANDS = (
             "upscaling",
             "descriptors",
             "hamming",
+            "points",
             "gpu_acceptance",
         )
     ),
