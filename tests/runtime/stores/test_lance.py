@@ -125,10 +125,10 @@ def test_the_same_call_writes_to_an_object_store(filled: Filled, tmp_path: Path,
 
 
 def test_an_index_of_its_own_does_not_make_answers_approximate(filled: Filled, tmp_path: Path) -> None:
-    index, queries = filled(2000, 64, values=256), np.random.default_rng(1).integers(0, 256, (3, 8), np.uint8)
+    index, queries = filled(4000, 64, values=256), np.random.default_rng(1).integers(0, 256, (3, 8), np.uint8)
     store.write(index, tmp_path, "codes")
     table = lancedb.connect(tmp_path).open_table("codes")
-    table.create_index("code", config=lancedb.index.IvfFlat(distance_type="hamming", num_partitions=16))
+    table.create_index("code", config=lancedb.index.IvfFlat(distance_type="hamming", num_partitions=128))
     assert [found.columns for found in table.list_indices()] == [["code"]]
     same(store.search(tmp_path, "codes", queries, 30), index.search(queries, 30))
 
