@@ -19,8 +19,9 @@ examples:
   python -m runtime.stores postgres more.hidx postgresql://host/shop --table parts --update --hnsw
   python -m runtime.stores faiss parts.hidx shards/ --shard-size 1000000      files that faiss.read_index_binary reads
 
-Names that lie beside the index (parts.hidx.names) go along. PostgreSQL's password comes from PGPASSWORD or ~/.pgpass; an object
-store's keys from its own environment variables, or from --storage-option.
+Names that lie beside the index (parts.hidx.names) go along into tables. PostgreSQL's password comes from PGPASSWORD or ~/.pgpass; an
+object store's keys from its own environment variables, or from --storage-option. --verify compares with the codes that were given: after
+--update the other codes of the table are found too, and differ.
 
 exit status: 0 written; 1 written, and --verify found answers that differ; 2 a mistake in what was given, nothing written
 """
