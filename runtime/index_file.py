@@ -84,6 +84,14 @@ def verify(path: Path) -> None:
         raise ValueError(f"{path} is damaged or was changed: its content does not have the checksum in its header; copy it again")
 
 
+def seal(path: Path) -> str:
+    """The header's own checksum, in hexadecimal: another index has another one. Only the header is read, and checked."""
+    with path.open("rb") as file:
+        _parse(path, file)
+        file.seek(_CHECKED)
+        return file.read(_HEADER.size - _CHECKED).hex()
+
+
 def _header(content: Content, digest: bytes) -> bytes:
     count, width = content.codes.shape
     ids_at = 0 if content.ids is None else _ids_at(count, width)
