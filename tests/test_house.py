@@ -36,6 +36,7 @@ COMMANDS = (
             "upscaling",
             "descriptors",
             "hamming",
+            "hashing_latency",
             "gpu_acceptance",
         )
     ),
