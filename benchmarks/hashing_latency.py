@@ -28,7 +28,7 @@ from .machine import describe
 EXAMPLES = """examples:
   python -m benchmarks.hashing_latency artifact/                           a drawn picture and cloud, against 1,000,000 random codes
   python -m benchmarks.hashing_latency artifact/ --image photo.jpg --cloud part.ply --bits 64 --threads 2 --into latency.json
-  python -m benchmarks.hashing_latency artifact/ --model model.pt          also 1,000 drawn items coded by torch: which bits differ
+  python -m benchmarks.hashing_latency artifact/ --model model.pt          also 1,000 embedded test things coded by torch: which bits differ
   python -m benchmarks.hashing_latency artifact/ --model model.pt --data models/    the same of the files below a folder
 
 parts: "preprocess" reads the file and makes the graph's input of it (a cloud: "read", then "group"), "encode" runs the graph and packs
@@ -77,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if not isinstance(task, CrossModalHasher):
                 raise ValueError(f"{given.artifact} is a {task.artifact.task}; expected a cross_modal_hasher")
             timings = latency(task, given, Path(folder))
-        compared = [] if given.model is None else parity(task, _modules(given.model), items(given.data, given.items))
+        compared = [] if given.model is None else parity(task, _modules(given.model), items(task, given.data, given.items))
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -123,10 +123,10 @@ def latency(task: CrossModalHasher, given: argparse.Namespace, folder: Path) -> 
     graphs = {graph.name for graph in task.artifact.graphs}
     found: dict[str, dict[str, Timing]] = {}
     if IMAGE in graphs:
-        image = given.image or _written(folder / "photo.png", drawn_image(0, (480, 640)))
+        image = given.image or _written(folder / "photo.png", drawn_image((480, 640)))
         found[f"image, {image.name}"] = interleaved(_image_parts(task, index, image, given.k), rounds=given.rounds)
     if POINTS in graphs:
-        cloud = given.cloud or _written(folder / "cloud.npy", drawn_cloud(0, 20_000))
+        cloud = given.cloud or _written(folder / "cloud.npy", drawn_cloud(20_000))
         found[f"cloud, {cloud.name}"] = interleaved(_cloud_parts(task, index, cloud, given.k), rounds=given.rounds)
     return found
 
@@ -169,34 +169,32 @@ def _written(path: Path, content: np.ndarray) -> Path:
     return path
 
 
-def drawn_image(seed: int, size: tuple[int, int] = (96, 128)) -> np.ndarray:
-    """A smooth random background with some ellipses and noise, uint8 (h, w, 3)."""
-    generator = np.random.default_rng([seed, 0])
+def drawn_image(size: tuple[int, int]) -> np.ndarray:
+    """An ellipse on a slope of grey, with noise, uint8 (h, w, 3)."""
     y, x = (axis / side for axis, side in zip(np.indices(size), size, strict=True))
-    slope = generator.normal(0, 60, (3, 2))
-    found = 128 + np.stack([a * (x - 0.5) + b * (y - 0.5) for a, b in slope], -1)  # (h, w, 3)
-    for _ in range(generator.integers(1, 6)):
-        cx, cy, a, b, turn = generator.uniform((0.2, 0.2, 0.05, 0.05, 0), (0.8, 0.8, 0.4, 0.4, np.pi))
-        u, v = (x - cx) * np.cos(turn) + (y - cy) * np.sin(turn), (y - cy) * np.cos(turn) - (x - cx) * np.sin(turn)
-        found[(u / a) ** 2 + (v / b) ** 2 < 1] = generator.uniform(0, 255, 3)
-    return (found + generator.normal(0, 4, found.shape)).clip(0, 255).astype(np.uint8)
+    found = np.repeat((90 + 80 * x + 50 * y)[:, :, None], 3, axis=2)  # (h, w, 3)
+    found[((x - 0.5) / 0.3) ** 2 + ((y - 0.5) / 0.2) ** 2 < 1] = (150, 60, 40)
+    return (found + np.random.default_rng(0).normal(0, 4, found.shape)).clip(0, 255).astype(np.uint8)
 
 
-def drawn_cloud(seed: int, count: int = 2048) -> np.ndarray:
-    """Points on the surfaces of some random ellipsoids, float32 (count, 3)."""
-    generator = np.random.default_rng([seed, 1])
-    parts = int(generator.integers(1, 5))
-    ball = generator.normal(size=(count, 3))
-    ball /= np.linalg.norm(ball, axis=1, keepdims=True)
-    which = generator.integers(0, parts, count)
-    radii, middles = generator.uniform(0.1, 1, (parts, 3)), generator.normal(0, 0.5, (parts, 3))
-    return (ball * radii[which] + middles[which]).astype(np.float32)
+def drawn_cloud(count: int) -> np.ndarray:
+    """Points on an ellipsoid, float32 (count, 3)."""
+    ball = np.random.default_rng(0).normal(size=(count, 3))
+    return (ball / np.linalg.norm(ball, axis=1, keepdims=True) * (1, 0.6, 0.3)).astype(np.float32)
 
 
-def items(data: Path | None, count: int) -> dict[str, list[Any]]:
-    """What both sides code, by graph: up to `count` files below a folder, or as many drawn images and clouds."""
+def items(task: CrossModalHasher, data: Path | None, count: int) -> dict[str, list[Any]]:
+    """What both sides code, by graph: up to `count` files below a folder, or the first things of the embedded test part."""
     if data is None:
-        return {IMAGE: [drawn_image(seed) for seed in range(count)], POINTS: [drawn_cloud(seed) for seed in range(count)]}
+        from train.data.shapes3d import open_shapes
+
+        size = max(task.geometry.size)
+        test = open_shapes(None, seed=0, size=size, points=task.points, views=1, train=1, val=1, test=count).test
+        things = test.select(range(count)).in_memory()
+        return {
+            IMAGE: [things.image(row, 0) for row in range(count)],
+            POINTS: [things.cloud(row) for row in range(count)],
+        }
     files = [path for path in sorted(data.rglob("*")) if path.is_file()]
     kinds = {IMAGE: SUFFIXES, POINTS: clouds.SUFFIXES}
     found = {graph: [path for path in files if path.suffix.lower() in kinds[graph]][:count] for graph in kinds}
@@ -287,7 +285,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rounds", type=int, default=50, help="calls of each part (default: 50)")
     parser.add_argument("--model", type=Path, help="the model.pt that the artifact was exported from: compare codes with torch")
     parser.add_argument("--items", type=int, default=1000, help="images and clouds that are compared (default: 1000)")
-    parser.add_argument("--data", type=Path, help="folder of images, clouds and meshes to compare (default: drawn ones)")
+    parser.add_argument(
+        "--data", type=Path, help="folder of images, clouds and meshes to compare (default: the embedded test things)"
+    )
     parser.add_argument(
         "--into", type=Path, metavar="OUT.json", help="also write the numbers, the machine and the versions as JSON"
     )

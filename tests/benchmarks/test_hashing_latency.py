@@ -60,7 +60,8 @@ def test_torch_and_the_runtime_are_compared_on_the_same_inputs(
     hasher: Path, hashing: SimpleNamespace, offset: float, tmp_path: Path
 ) -> None:
     modules = {graph.name: product(hashing, graph.name, offset) for graph in hashing.GRAPHS}
-    found = parity(runtime.load(hasher), modules, items(None, 9))  # type: ignore[arg-type]
+    task = runtime.load(hasher)
+    found = parity(task, modules, items(task, None, 9))  # type: ignore[arg-type]
     assert [(row.graph, row.length, row.items) for row in found] == [
         (graph.name, length, 9) for graph in hashing.GRAPHS for length in hashing.LENGTHS
     ]
@@ -68,14 +69,18 @@ def test_torch_and_the_runtime_are_compared_on_the_same_inputs(
     assert (sum(row.outside for row in found) > 0) == (offset > 0)
 
 
-def test_items_are_those_of_a_folder_or_drawn_the_same_each_time(hashing: SimpleNamespace, tmp_path: Path) -> None:
-    first, second = items(None, 3), items(None, 3)
-    assert all(np.array_equal(a, b) for graph in first for a, b in zip(first[graph], second[graph], strict=True))
-    assert not np.array_equal(first["image_hash"][0], first["image_hash"][1])
-    np.save(tmp_path / "b.npy", hashing.point_clouds()[0])
-    (tmp_path / "a.png").touch()
-    (tmp_path / "notes.txt").touch()
-    assert items(tmp_path, 5) == {"image_hash": [tmp_path / "a.png"], "point_hash": [tmp_path / "b.npy"]}
+def test_items_are_those_of_a_folder_or_things_of_the_embedded_test(
+    hasher: Path, hashing: SimpleNamespace, tmp_path: Path
+) -> None:
+    task = runtime.load(hasher)
+    found = items(task, None, 3)
+    assert [image.shape for image in found["image_hash"]] == [(8, 8, 3)] * 3
+    assert [cloud.shape for cloud in found["point_hash"]] == [(32, 3)] * 3
+    folder = tmp_path / "data"
+    folder.mkdir()
+    for name in ("b.npy", "a.png", "notes.txt", "c.ply"):
+        (folder / name).touch()
+    assert items(task, folder, 1) == {"image_hash": [folder / "a.png"], "point_hash": [folder / "b.npy"]}
 
 
 def test_a_bit_that_should_not_differ_is_a_status(
