@@ -27,8 +27,8 @@ class Hits:
     Args:
         distances: int32 (q, min(k, n)).
         ids: int64 of the same shape.
-        method: "scan", or "mih" for multi-index hashing.
-        backend: the kernel that scanned, "numpy" where the native ops are not built.
+        method: "scan", or "mih" for multi-index hashing; of a store or a corpus, how that answered.
+        backend: the kernel that scanned, "numpy" where the native ops are not built; of a store, its version.
         scanned: of the queries of a "mih" search those that were scanned after all, because the tables would have taken longer.
         scores: float32, of re-ranked hits, which are ordered by them, highest first; else None.
     """

@@ -16,7 +16,7 @@ from PIL import Image
 import runtime
 
 HERE = Path(runtime.__file__).parent
-HEAVY = ("torch", "onnxruntime", "cv2", "onnx", "scipy", "PIL")
+HEAVY = ("torch", "onnxruntime", "cv2", "onnx", "scipy", "PIL", "lancedb", "pyarrow", "psycopg", "faiss", "ray")
 BLOCK = """
 import sys
 class Blocked:
