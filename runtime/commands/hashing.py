@@ -1,20 +1,22 @@
-"""Codes on the command line: `index` makes an index of images and clouds, `query` finds what is alike in it."""
+"""Codes on the command line: `index` makes an index of images and clouds, or a corpus of shards; `query` finds what is alike in it."""
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import clouds, index_names, sheets
+from .. import clouds, corpus, index_names, sheets
 from ..index_names import NamedIndex
 from ..pictures import write
 from ..prepare import SUFFIXES
+from ..session import rows
 from ..tasks.cross_modal_hasher import pack, search
 from .inputs import Progress, report_error, rooted
 
@@ -25,13 +27,21 @@ if TYPE_CHECKING:
 TITLE = "hashing of images and point clouds (cross_modal_hasher)"
 SHARED = ("out", "batch_size")
 _HITS = 5
-_OF = {"index": ("out", "bits"), "query": ("index", "k", "rerank", "sheet")}  # verb -> its options
+_OF = {"index": ("out", "bits", "shards", "ray"), "query": ("index", "k", "rerank", "sheet")}  # verb -> its options
 
 
 def add_options(parser: Any) -> None:
     """To a parser or a group of one."""
     parser.add_argument("--bits", type=int, help="index: length of the codes, of those the artifact has (default: the longest)")
-    parser.add_argument("--index", type=Path, metavar="FILE", help="query: what `index ... -o FILE` wrote")
+    parser.add_argument(
+        "--shards", type=int, metavar="N", help="index: into a folder, in N parts one after another; a killed run goes on"
+    )
+    parser.add_argument(
+        "--ray",
+        action="store_true",
+        help="index: with --shards, coded by Ray Data; the artifact is at the same path on all machines",
+    )
+    parser.add_argument("--index", type=Path, metavar="PLACE", help="query: what `index ... -o PLACE` wrote")
     parser.add_argument("-k", type=int, help=f"query: hits for each input (default {_HITS})")
     parser.add_argument("--rerank", action="store_true", help="query: order the nearest by the query's numbers, not their signs")
     parser.add_argument("--sheet", type=Path, metavar="OUT.png", help="query: a picture of the inputs, each beside its hits")
@@ -52,12 +62,21 @@ def answer(task: CrossModalHasher, given: argparse.Namespace) -> int:
     if given.batch_size < 1:
         raise ValueError(f"--batch-size {given.batch_size} was given; expected 1 or more")
     files = list(dict.fromkeys(path for path, _ in rooted(inputs, (*clouds.SUFFIXES, *SUFFIXES), "image, cloud or mesh")))
-    return _index(task, files, given) if verb == "index" else _query(task, files, given)
+    if verb == "query":
+        return _query(task, files, given)
+    if given.out is None:
+        raise ValueError("nothing was said about where to write the index; give -o parts.hidx")
+    if given.shards is not None:
+        return _shards(task, files, given)
+    if given.ray:
+        raise ValueError("--ray is for a corpus in shards; give --shards too")
+    return _index(task, files, given)
+
+
+# index
 
 
 def _index(task: CrossModalHasher, files: Sequence[Path], given: argparse.Namespace) -> int:
-    if given.out is None:
-        raise ValueError("nothing was said about where to write the index; give -o parts.hidx")
     _writable(given.out, files)
     index, paths, failed = task.index(given.bits), {}, 0
     for path, logits in _coded(task, files, given.batch_size, index.bits):
@@ -70,13 +89,91 @@ def _index(task: CrossModalHasher, files: Sequence[Path], given: argparse.Namesp
     if not paths:
         raise ValueError(f"none of the {failed} files could be used; no index was written")
     index_names.save(given.out, NamedIndex(index, paths, task.maker))
+    return _told(len(paths), failed, index.bits, given)
+
+
+def _shards(task: CrossModalHasher, files: Sequence[Path], given: argparse.Namespace) -> int:
+    """The same in parts, so that no more than one is in memory; failures are told at the end, those of an earlier run too."""
+    if not 1 <= given.shards <= len(files):
+        raise ValueError(f"--shards {given.shards} was given; expected 1 to {len(files)}, the number of files")
+    if given.out.exists() and not (
+        given.out.is_dir() and (not any(given.out.iterdir()) or (given.out / corpus.MANIFEST).exists())
+    ):
+        raise ValueError(f"{given.out} is there and no corpus; with --shards give -o a new folder, or one to go on with")
+    bits = task.index(given.bits).bits
+    with Progress(len(files), always=True) as progress:
+        done = corpus.encode_corpus(
+            [str(path) for path in files],
+            Encoder(task, bits),
+            given.out,
+            bits=bits,
+            maker=task.maker,
+            shard_size=-(-len(files) // given.shards),
+            batch_size=given.batch_size,
+            ray=given.ray,
+            advance=progress.advance,
+        )
+    for failure in done.failures():
+        report_error(Path(failure.path), ValueError(failure.error), as_json=given.json)
+    if not len(done):
+        raise ValueError(f"none of the {done.failed} files could be used; {given.out} holds no code")
+    return _told(len(done), done.failed, bits, given)
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """Paths to codes, uint8 (m, bits / 8); what is wrong with one of them is raised. It can be pickled."""
+
+    task: CrossModalHasher
+    bits: int
+
+    def __call__(self, items: Sequence[str]) -> NDArray[np.uint8]:
+        codes = np.empty((len(items), self.bits // 8), np.uint8)
+        for place, logits in enumerate(_logits(self.task, [Path(item) for item in items], self.bits)):
+            if isinstance(logits, Exception):
+                raise ValueError(str(logits)) from logits
+            codes[place] = pack(logits)
+        return codes
+
+
+def _told(done: int, failed: int, bits: int, given: argparse.Namespace) -> int:
+    """Say what was written; returns the exit status."""
     if given.json:
-        line = {"indexed": len(paths), "failed": failed, "bits": index.bits, "index": str(given.out)}
-        print(json.dumps(line, ensure_ascii=False))
+        print(json.dumps({"indexed": done, "failed": failed, "bits": bits, "index": str(given.out)}, ensure_ascii=False))
     else:
-        skipped = f", {failed} could not be used" if failed else ""
-        print(f"{len(paths)} codes of {index.bits} bits in {given.out}{skipped}")
+        skipped = f", {failed} files could not be used" if failed else ""
+        print(f"{done} codes of {bits} bits in {given.out}{skipped}")
     return 1 if failed else 0
+
+
+# query
+
+
+@dataclass(frozen=True)
+class _Database:
+    """What is searched: an index, or a corpus of several."""
+
+    maker: str
+    bits: int
+    codes: int
+    search: Callable[[NDArray[np.float32], int], Hits]  # of logits; how many
+    names: Callable[[NDArray[np.int64]], list[str]]
+
+
+def _database(place: Path, *, rerank: bool) -> _Database:
+    if place.is_dir():
+        if rerank:
+            raise ValueError(f"--rerank needs an index in one file, and {place} is a folder of shards")
+        shards = corpus.read(place)
+        return _Database(shards.maker, shards.bits, len(shards), lambda logits, k: shards.search(pack(logits), k), shards.names)
+    named = index_names.load(place)
+    return _Database(
+        named.maker,
+        named.index.bits,
+        len(named.index),
+        lambda logits, k: search(named.index, logits, k, rerank=rerank),
+        lambda ids: [named.paths[code_id] for code_id in ids.tolist()],
+    )
 
 
 def _query(task: CrossModalHasher, files: Sequence[Path], given: argparse.Namespace) -> int:
@@ -85,71 +182,48 @@ def _query(task: CrossModalHasher, files: Sequence[Path], given: argparse.Namesp
     k = _HITS if given.k is None else given.k
     if k < 1:
         raise ValueError(f"-k {k} was given; expected 1 or more")
-    named = index_names.load(given.index)
-    if named.maker != task.maker:
+    database = _database(given.index, rerank=given.rerank)
+    if database.maker != task.maker:
         raise ValueError(f"{given.index} was made by another artifact, whose codes lie elsewhere; make it again with this one")
-    if named.index.bits not in task.lengths:
-        raise ValueError(
-            f"{given.index} has codes of {named.index.bits} bits; this artifact makes {', '.join(map(str, task.lengths))}"
-        )
+    if not database.codes:
+        raise ValueError(f"{given.index} holds no code to be found")
+    k = min(k, database.codes)
     if given.sheet is not None:
-        sheets.check_size(len(files), min(k, len(named.index)))
+        sheets.check_size(len(files), k)
         if given.sheet.suffix.lower() not in SUFFIXES:
             raise ValueError(f"{given.sheet} has the suffix {given.sheet.suffix!r}; expected one of {', '.join(SUFFIXES)}")
         _writable(given.sheet, [*files, given.index, index_names.names_of(given.index)])
-    failed, rows = 0, []
-    for path, logits in _coded(task, files, given.batch_size, named.index.bits):
+    queries: list[Path] = []
+    asked: list[NDArray[np.float32]] = []
+    for path, logits in _coded(task, files, given.batch_size, database.bits):
         if isinstance(logits, Exception):
-            failed += 1
             report_error(path, logits, as_json=given.json)
-            continue
-        hits = _hits(search(named.index, logits, k, rerank=given.rerank), named)
-        _say(path, hits, as_json=given.json)
-        found = [sheets.Tile(_placed(hit["path"], given.index), f"{hit['distance']} bits", hit["path"]) for hit in hits]
-        rows.append([sheets.Tile(path, "query", str(path)), *found])
-    if not rows:
-        raise ValueError(f"none of the {failed} files could be used")
+        else:
+            queries.append(path)
+            asked.append(logits)
+    if not queries:
+        raise ValueError(f"none of the {len(files)} files could be used")
+    hits = database.search(np.concatenate(asked), k)
+    names = database.names(hits.ids.ravel())
+    shown = []
+    for row, query in enumerate(queries):
+        found = _hits(hits, row, names[row * k : (row + 1) * k])
+        _say(query, found, as_json=given.json)
+        tiles = [sheets.Tile(_placed(hit["path"], given.index), f"{hit['distance']} bits", hit["path"]) for hit in found]
+        shown.append([sheets.Tile(query, "query", str(query)), *tiles])
     if given.sheet is not None:
-        write(given.sheet, sheets.sheet(rows))
-    return 1 if failed else 0
+        write(given.sheet, sheets.sheet(shown))
+    return 0 if len(queries) == len(files) else 1
 
 
-def _coded(
-    task: CrossModalHasher, files: Sequence[Path], size: int, bits: int
-) -> Iterator[tuple[Path, NDArray[np.float32] | Exception]]:
-    """Each file with its logits (1, bits), or with what is wrong with it: one bad file does not lose the others of its batch."""
-    size = min(size, task.artifact.axes["batch"].max)
-    with Progress(len(files), always=True) as progress:
-        for start in range(0, len(files), size):
-            part = files[start : start + size]
-            found: dict[Path, Any] = {}
-            images, points = {}, {}
-            for path in part:
-                try:
-                    if path.suffix.lower() in clouds.SUFFIXES:
-                        points[path] = task.read_points(path)
-                    else:
-                        images[path] = task.prepare_images([path])
-                except (ValueError, OSError, MemoryError) as error:
-                    found[path] = error
-            if images:
-                logits = task.answer_images(np.concatenate(list(images.values())), bits)
-                found |= zip(images, logits[:, None], strict=True)
-            if points:
-                logits = task.answer_points(*task.group_points(list(points.values())), bits)
-                found |= zip(points, logits[:, None], strict=True)
-            yield from ((path, found[path]) for path in part)
-            progress.advance(len(part))
-
-
-def _hits(hits: Hits, named: NamedIndex) -> list[dict[str, Any]]:
+def _hits(hits: Hits, row: int, names: Sequence[str]) -> list[dict[str, Any]]:
     """Of one query, as plain values."""
     found: list[dict[str, Any]] = [
-        {"path": named.paths[code_id], "id": code_id, "distance": distance}
-        for code_id, distance in zip(hits.ids[0].tolist(), hits.distances[0].tolist(), strict=True)
+        {"path": name, "id": code_id, "distance": distance}
+        for name, code_id, distance in zip(names, hits.ids[row].tolist(), hits.distances[row].tolist(), strict=True)
     ]
     if hits.scores is not None:
-        for hit, score in zip(found, hits.scores[0].tolist(), strict=True):
+        for hit, score in zip(found, hits.scores[row].tolist(), strict=True):
             hit["score"] = round(score, 4)
     return found
 
@@ -178,3 +252,42 @@ def _writable(path: Path, inputs: Sequence[Path]) -> None:
         raise ValueError(f"{path} is a folder; give the name of a file")
     if path.exists() and any(item.exists() and item.resolve() == path.resolve() for item in inputs):
         raise ValueError(f"{path} is one of the inputs; give another name")
+
+
+# both
+
+
+def _coded(
+    task: CrossModalHasher, files: Sequence[Path], size: int, bits: int
+) -> Iterator[tuple[Path, NDArray[np.float32] | Exception]]:
+    """Each file with its logits (1, bits), or with what is wrong with it: one bad file does not lose the others of its batch."""
+    with Progress(len(files), always=True) as progress:
+        for start in range(0, len(files), size):
+            part = files[start : start + size]
+            yield from zip(part, _logits(task, part, bits), strict=True)
+            progress.advance(len(part))
+
+
+def _logits(task: CrossModalHasher, files: Sequence[Path], bits: int) -> list[NDArray[np.float32] | Exception]:
+    """Logits (1, bits) of each file, in order, or what is wrong with it."""
+    found: dict[Path, Any] = {}
+    images: dict[Path, NDArray[np.uint8]] = {}
+    points: dict[Path, NDArray[np.float32]] = {}
+    for path in files:
+        try:
+            if path.suffix.lower() in clouds.SUFFIXES:
+                points[path] = task.read_points(path)
+            else:
+                images[path] = task.prepare_images([path])
+        except (ValueError, OSError, MemoryError) as error:
+            found[path] = error
+    size = task.artifact.axes["batch"].max
+    for part in rows(len(images), size):
+        some = list(images)[part]
+        logits = task.answer_images(np.concatenate([images[path] for path in some]), bits)
+        found |= zip(some, logits[:, None], strict=True)
+    for part in rows(len(points), size):
+        some = list(points)[part]
+        logits = task.answer_points(*task.group_points([points[path] for path in some]), bits)
+        found |= zip(some, logits[:, None], strict=True)
+    return [found[path] for path in files]

@@ -46,6 +46,13 @@ class CrossModalHasher:
                     f"export with --precision {precision}, or load another of: {', '.join(sorted(artifact.files))}"
                 )
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Without open sessions: a copy in another process, or on a machine with the same folder, opens its own."""
+        return {name: value for name, value in vars(self).items() if name not in ("_sessions", "_lock")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, _sessions={}, _lock=threading.Lock())
+
     @property
     def bits(self) -> int:
         """Of the longest code."""

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import pickle
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,7 +15,8 @@ import pytest
 from PIL import Image
 
 import runtime
-from runtime import index_names, sheets
+from runtime import corpus, index_names, sheets
+from runtime.commands.hashing import Encoder
 from runtime.pictures import read
 from runtime.run import main
 
@@ -110,6 +115,87 @@ def test_where_nothing_can_be_used_nothing_is_written(
     assert not (tmp_path / "hits.png").exists()
 
 
+# shards
+
+
+@pytest.mark.parametrize("shards", ["1", "2", "4"])
+def test_shards_answer_as_one_index(
+    hasher: Path, models: Path, index: Path, tmp_path: Path, capsys: Captured, shards: str
+) -> None:
+    (models / "bad.png").write_text("no picture")
+    out = tmp_path / "parts"
+    assert main([str(hasher), "index", str(models), "-o", str(out), "--shards", shards, "--json"]) == 1
+    assert [line.get("indexed", Path(str(line.get("path"))).name) for line in lines(capsys)] == ["bad.png", 4]
+    queries = [str(models / name) for name in ORDER]
+    answers = []
+    for place in (index, out):
+        assert main([str(hasher), "query", *queries, "--index", str(place), "-k", "3", "--json"]) == 0
+        answers.append([[(hit["path"], hit["distance"]) for hit in line["hits"]] for line in lines(capsys)])  # type: ignore[attr-defined]
+    assert answers[0] == answers[1]
+    assert main([str(hasher), "query", queries[0], "--index", str(out), "--rerank"]) == 2
+    assert "--rerank needs an index in one file" in capsys.readouterr().err
+
+
+def test_shards_go_on_where_they_stopped_and_refuse_other_files(
+    hasher: Path, models: Path, tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, task = tmp_path / "parts", runtime.load(hasher)
+    entered: list[int] = []
+
+    def killed(*given: object) -> object:
+        if entered:
+            raise KeyboardInterrupt
+        entered.append(1)
+        return enter(*given)
+
+    enter = corpus._enter
+    monkeypatch.setattr(corpus, "_enter", killed)
+    command = [str(hasher), "index", str(models), "-o", str(out), "--shards", "2", "--batch-size", "1"]
+    with pytest.raises(KeyboardInterrupt):
+        main(command)
+    monkeypatch.setattr(corpus, "_enter", enter)
+    assert len(corpus.read(out).shards) == 1
+    assert main([str(hasher), "query", str(models / "c.png"), "--index", str(out)]) == 2
+    assert "is not finished: 1 of 2 shards" in capsys.readouterr().err
+    assert main(command) == 0
+    found = corpus.read(out)
+    assert found.finished and found.maker == task.maker and found.names([0, 1, 2, 3]) == [str(models / name) for name in ORDER]
+    (models / "a.npy").unlink()
+    assert main(command) == 2
+    assert "was begun with items = 4, and 3 was given" in capsys.readouterr().err
+
+
+def test_where_no_file_of_a_corpus_can_be_used_it_is_said(hasher: Path, models: Path, tmp_path: Path, capsys: Captured) -> None:
+    for file in models.rglob("*.*"):
+        file.write_bytes(b"")
+    assert main([str(hasher), "index", str(models), "-o", str(tmp_path / "parts"), "--shards", "2"]) == 2
+    assert "none of the 4 files could be used" in capsys.readouterr().err
+    Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(models / "c.png")
+    assert main([str(hasher), "query", str(models / "c.png"), "--index", str(tmp_path / "parts")]) == 2
+    assert "holds no code to be found" in capsys.readouterr().err
+
+
+def test_an_encoder_travels_to_another_process(hasher: Path, models: Path) -> None:
+    task = runtime.load(hasher)
+    given = [str(models / name) for name in ORDER]
+    expected = Encoder(task, 8)(given)
+    assert np.array_equal(pickle.loads(pickle.dumps(Encoder(task, 8)))(given), expected)
+    with pytest.raises(ValueError, match=r"none\.ply"):
+        Encoder(task, 8)([*given, str(models / "none.ply")])
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="ray is not installed: pip install 'contrastrt[ray]'")
+def test_ray_writes_the_same_codes(hasher: Path, models: Path, tmp_path: Path) -> None:
+    script = "import sys; from runtime.run import main; sys.exit(main(sys.argv[1:]))"
+    for name, options in (("here", []), ("ray", ["--ray"])):
+        command = [str(hasher), "index", str(models), "-o", str(tmp_path / name), "--shards", "2", *options]
+        done = subprocess.run([sys.executable, "-c", script, *command], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+    for file in (tmp_path / "here").iterdir():
+        assert file.read_bytes() == (tmp_path / "ray" / file.name).read_bytes(), file.name
+
+
 # contact sheets
 
 
@@ -174,6 +260,11 @@ def test_paths_are_looked_for_beside_the_index_too(
         (["index", "{models}", "-o", "{models}"], "is a folder"),
         (["index", "{models}", "-o", "no/new"], "no folder"),
         (["index", "{models}", "-o", "new", "--bits", "24"], "bits=24"),
+        (["index", "{models}", "-o", "new", "--ray"], "give --shards too"),
+        (["index", "{models}", "-o", "new", "--shards", "5"], "expected 1 to 4, the number of files"),
+        (["index", "{models}", "-o", "{models}", "--shards", "2"], "is there and no corpus"),
+        (["query", "{models}", "--index", "{models}"], "is no corpus"),
+        (["query", "{models}", "--index", "{index}", "--shards", "2"], "--shards does not go with `query`"),
         (["index", "{models}", "-o", "new", "--batch-size", "0"], "--batch-size 0"),
         (["index", "{models}", "-o", "new", "--top-k", "2"], "--top-k is for a zero_shot artifact"),
     ],
