@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import index_checks as checks
-from . import index_file, index_names, ops
+from . import index_file, index_names, index_rerank, ops
 from .index import HammingIndex, Hits
 from .index_names import NamedIndex
 from .stores import nearest, rows
@@ -86,17 +86,42 @@ class Corpus:
     def finished(self) -> bool:
         return len(self.shards) == len(self.digests)
 
-    def search(self, queries: ArrayLike, k: int, *, threads: int | None = None) -> Hits:
-        """The k codes nearest to each query (q, bits / 8), exactly, ties by the lower id; shards are mapped, not loaded."""
+    def search(
+        self,
+        queries: ArrayLike,
+        k: int,
+        *,
+        threads: int | None = None,
+        rerank: ArrayLike | None = None,
+        candidates: int | None = None,
+    ) -> Hits:
+        """The k codes nearest to each query (q, bits / 8), as HammingIndex.search has them; shards are mapped, not loaded."""
         asked, k = checks.codes("queries", queries, self.bits), checks.whole("k", k, 1)
+        given = None if rerank is None else index_rerank.floats(rerank, self.bits, len(asked))
+        wanted = k if given is None else checks.whole("candidates", 4 * k if candidates is None else candidates, k)
 
         def parts() -> Iterator[nearest.Found]:
             for path in self._paths():
-                hits = HammingIndex.load(path, mmap=True).search(asked, k, threads=threads)
+                hits = HammingIndex.load(path, mmap=True).search(asked, wanted, threads=threads)
                 yield hits.distances, hits.ids
 
-        distances, ids = nearest.merged(parts(), len(asked), k)
-        return Hits(distances, ids, "corpus", ops.hamming_kernels()[0])
+        distances, ids = nearest.merged(parts(), len(asked), wanted)
+        scores = None
+        if given is not None:
+            keys, inverse = np.unique(ids, return_inverse=True)
+            scores, places = index_rerank.best(self._codes(keys), given, inverse.reshape(ids.shape), k)
+            distances, ids = np.take_along_axis(distances, places, axis=1), np.take_along_axis(ids, places, axis=1)
+        return Hits(distances, ids, "corpus", ops.hamming_kernels()[0], scores=scores)
+
+    def _codes(self, ids: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Of ids (m,) that are there, ascending: (m, bits / 8)."""
+        found = np.empty((len(ids), self.bits // 8), np.uint8)
+        shards = ids // self.shard_size
+        for place in np.unique(shards).tolist():
+            index = HammingIndex.load(_shard(self.folder, place), mmap=True)
+            for row in np.flatnonzero(shards == place).tolist():
+                found[row] = index.reconstruct(int(ids[row]))
+        return found
 
     def names(self, ids: ArrayLike) -> list[str]:
         """The items (m,) under ids (m,), such as a row of `search(...).ids`; KeyError where an id has no code."""
@@ -300,13 +325,18 @@ class _Worker:
         self._encode, self._width = encode, width
 
     def __call__(self, batch: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-        encoded = _encoded(batch["item"].tolist(), self._encode, self._width)
-        blank = np.zeros(self._width, np.uint8)
+        """Codes or errors; what ends the run is told as such, since Ray would bury it in its own errors."""
+        count, blank, ends = len(batch["item"]), np.zeros(self._width, np.uint8), False
+        try:
+            encoded = _encoded(batch["item"].tolist(), self._encode, self._width)
+        except Exception as error:
+            encoded, ends = [(None, f"{type(error).__name__}: {error}")] * count, True
         return {
             "place": batch["place"],
             "code": np.stack([blank if code is None else code for code, _ in encoded]),
             "failed": np.array([code is None for code, _ in encoded]),
             "error": np.array([error for _, error in encoded], object),
+            "ends": np.full(count, ends),
         }
 
 
@@ -318,6 +348,7 @@ def _by_ray(
         import pyarrow as pa
         import ray
         import ray.data
+        import ray.exceptions
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError("Ray Data is not installed: pip install 'contrastrt[ray]'", name=error.name) from error
     if begin == len(items):
@@ -343,9 +374,13 @@ def _by_ray(
         )
         for found in encoded.iter_batches(batch_size=size, batch_format="numpy"):
             assert found["place"].tolist() == list(range(begin, begin + len(found["place"])))
+            if found["ends"].any():
+                raise RuntimeError(f"the encoder failed in one of Ray's workers: {found['error'][found['ends']][0]}")
             begin += len(found["place"])
             answers = zip(found["code"], found["failed"].tolist(), found["error"].tolist(), strict=True)
             yield [(None, error) if failed else (code.copy(), "") for code, failed, error in answers]
+    except ray.exceptions.RayError as error:
+        raise RuntimeError(f"Ray Data: {error}") from error
     finally:
         if ours:
             ray.shutdown()

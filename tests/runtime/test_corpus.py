@@ -62,6 +62,14 @@ def test_a_search_over_shards_is_that_of_one_index(tmp_path: Path) -> None:
         hits, right = found.search(queries, k), index.search(queries, k)
         np.testing.assert_array_equal(hits.ids, right.ids)
         np.testing.assert_array_equal(hits.distances, right.distances)
+    numbers = np.random.default_rng(1).normal(size=(6, 16)).astype(np.float32)
+    for more in ({}, {"candidates": 60}):
+        hits, right = found.search(queries, 7, rerank=numbers, **more), index.search(queries, 7, rerank=numbers, **more)  # type: ignore[arg-type]
+        assert hits.scores is not None
+        assert right.scores is not None
+        np.testing.assert_array_equal(hits.ids, right.ids)
+        np.testing.assert_array_equal(hits.distances, right.distances)
+        np.testing.assert_array_equal(hits.scores, right.scores)
     assert corpora.read(found.folder) == found
     assert found.names(hits.ids[0]) == [ITEMS[place] for place in hits.ids[0]]
     assert [(bad.id, bad.path, bad.error) for bad in found.failures()] == [
@@ -212,7 +220,7 @@ def test_a_damaged_corpus_is_refused_by_a_sentence(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # Ray's of its own options
 def test_ray_data_writes_the_same_files_and_goes_on_with_a_broken_run(tmp_path: Path) -> None:
-    pytest.importorskip("ray.data", reason="Ray Data is not installed: pip install 'ray[data]'")
+    ray = pytest.importorskip("ray", reason="Ray Data is not installed: pip install 'ray[data]'")
     run(tmp_path / "here")
 
     def failing(items: Sequence[str]) -> np.ndarray:
@@ -223,5 +231,13 @@ def test_ray_data_writes_the_same_files_and_goes_on_with_a_broken_run(tmp_path: 
     with pytest.raises(RuntimeError, match="the device is gone"):
         run(tmp_path / "ray", encode=failing)
     assert len(corpora.read(tmp_path / "ray").shards) == 3
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    try:
+        with pytest.raises(RuntimeError, match="in one of Ray's workers: RuntimeError: the device is gone"):
+            run(tmp_path / "ray", encode=failing, ray=True, workers=1)
+        assert ray.is_initialized()  # what the caller started stays
+    finally:
+        ray.shutdown()
     run(tmp_path / "ray", ray=True, workers=2)
+    assert not ray.is_initialized()
     assert files(tmp_path / "ray") == files(tmp_path / "here")

@@ -65,7 +65,9 @@ def postgres(request: pytest.FixtureRequest) -> Iterator[str]:
             account = pwd.getpwnam("nobody")
         os.chown(folder, account.pw_uid, account.pw_gid)
         user = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
-        if subprocess.run([programs / "postgres", "--version"], check=False, capture_output=True, **user).returncode:
+        try:
+            subprocess.run([programs / "postgres", "--version"], check=True, capture_output=True, **user)
+        except (OSError, subprocess.CalledProcessError):
             pytest.skip(f"{account.pw_name} may not run {programs}, and PostgreSQL does not run as root")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

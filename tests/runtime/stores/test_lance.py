@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,6 +19,7 @@ from runtime.index import HammingIndex
 from runtime.index_names import NamedIndex
 from runtime.stores import lance as store
 from runtime.stores import rows
+from runtime.stores.__main__ import main
 
 lancedb = pytest.importorskip("lancedb", reason="LanceDB is not installed: pip install lancedb")
 Filled = Callable[..., HammingIndex]
@@ -75,11 +83,52 @@ def test_a_write_that_fails_leaves_the_old_table(filled: Filled, tmp_path: Path)
         same(store.search(tmp_path, "kept", query, 9), index.search(query, 9))
 
 
+@pytest.fixture
+def object_store() -> Iterator[dict[str, str]]:
+    """LanceDB's options for an S3 server on loopback, with the bucket "codes"."""
+    if importlib.util.find_spec("moto") is None:
+        pytest.skip("no object store can be started: pip install 'moto[s3,server]'")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    place = f"http://127.0.0.1:{port}"
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        for _ in range(300):
+            try:
+                urllib.request.urlopen(urllib.request.Request(f"{place}/codes", method="PUT")).close()
+                break
+            except urllib.error.URLError:
+                assert process.poll() is None
+                time.sleep(0.1)
+        keys = {"aws_access_key_id": "any", "aws_secret_access_key": "any", "region": "us-east-1"}
+        yield {**keys, "endpoint": place, "allow_http": "true"}
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.slow
+def test_the_same_call_writes_to_an_object_store(filled: Filled, tmp_path: Path, object_store: dict[str, str]) -> None:
+    index, queries = filled(500), np.random.default_rng(1).integers(0, 3, (3, 2), np.uint8)
+    store.write(index, "s3://codes/db", "parts", storage_options=object_store)
+    same(store.search("s3://codes/db", "parts", queries, 20, storage_options=object_store), index.search(queries, 20))
+    more = HammingIndex(16)
+    more.add(np.full((2, 2), 1, np.uint8), [1_000_000, 1_000_001])
+    more.save(tmp_path / "more.hidx")
+    options = [part for key, value in object_store.items() for part in ("--storage-option", f"{key}={value}")]
+    command = ["lance", str(tmp_path / "more.hidx"), "s3://codes/db", "--table", "parts", "--update", *options]
+    assert main(command) == 0
+    index.add(np.full((2, 2), 1, np.uint8), [1_000_000, 1_000_001])
+    same(store.search("s3://codes/db", "parts", queries, 20, storage_options=object_store), index.search(queries, 20))
+
+
 def test_an_index_of_its_own_does_not_make_answers_approximate(filled: Filled, tmp_path: Path) -> None:
-    index, queries = filled(2000, 64, values=256), np.random.default_rng(1).integers(0, 256, (3, 8), np.uint8)
+    index, queries = filled(4000, 64, values=256), np.random.default_rng(1).integers(0, 256, (3, 8), np.uint8)
     store.write(index, tmp_path, "codes")
     table = lancedb.connect(tmp_path).open_table("codes")
-    table.create_index("code", config=lancedb.index.IvfFlat(distance_type="hamming", num_partitions=16))
+    table.create_index("code", config=lancedb.index.IvfFlat(distance_type="hamming", num_partitions=128))
     assert [found.columns for found in table.list_indices()] == [["code"]]
     same(store.search(tmp_path, "codes", queries, 30), index.search(queries, 30))
 
