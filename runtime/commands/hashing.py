@@ -21,7 +21,7 @@ from ..tasks.cross_modal_hasher import pack, search
 from .inputs import Progress, report_error, rooted
 
 if TYPE_CHECKING:
-    from ..index import Hits
+    from ..index import HammingIndex, Hits
     from ..tasks.cross_modal_hasher import CrossModalHasher
 
 TITLE = "hashing of images and point clouds (cross_modal_hasher)"
@@ -149,31 +149,13 @@ def _told(done: int, failed: int, bits: int, given: argparse.Namespace) -> int:
 # query
 
 
-@dataclass(frozen=True)
-class _Database:
-    """What is searched: an index, or a corpus of several."""
-
-    maker: str
-    bits: int
-    codes: int
-    search: Callable[[NDArray[np.float32], int], Hits]  # of logits; how many
-    names: Callable[[NDArray[np.int64]], list[str]]
-
-
-def _database(place: Path, *, rerank: bool) -> _Database:
+def _opened(place: Path) -> tuple[HammingIndex | corpus.Corpus, str, Callable[[NDArray[np.int64]], list[str]]]:
+    """What is searched, its maker, and ids to paths: a folder is a corpus of shards, a file an index."""
     if place.is_dir():
-        if rerank:
-            raise ValueError(f"--rerank needs an index in one file, and {place} is a folder of shards")
-        shards = corpus.read(place)
-        return _Database(shards.maker, shards.bits, len(shards), lambda logits, k: shards.search(pack(logits), k), shards.names)
+        found = corpus.read(place)
+        return found, found.maker, found.names
     named = index_names.load(place)
-    return _Database(
-        named.maker,
-        named.index.bits,
-        len(named.index),
-        lambda logits, k: search(named.index, logits, k, rerank=rerank),
-        lambda ids: [named.paths[code_id] for code_id in ids.tolist()],
-    )
+    return named.index, named.maker, lambda ids: [named.paths[code_id] for code_id in ids.tolist()]
 
 
 def _query(task: CrossModalHasher, files: Sequence[Path], given: argparse.Namespace) -> int:
@@ -182,12 +164,12 @@ def _query(task: CrossModalHasher, files: Sequence[Path], given: argparse.Namesp
     k = _HITS if given.k is None else given.k
     if k < 1:
         raise ValueError(f"-k {k} was given; expected 1 or more")
-    database = _database(given.index, rerank=given.rerank)
-    if database.maker != task.maker:
+    index, maker, paths = _opened(given.index)
+    if maker != task.maker:
         raise ValueError(f"{given.index} was made by another artifact, whose codes lie elsewhere; make it again with this one")
-    if not database.codes:
+    if not len(index):
         raise ValueError(f"{given.index} holds no code to be found")
-    k = min(k, database.codes)
+    k = min(k, len(index))
     if given.sheet is not None:
         sheets.check_size(len(files), k)
         if given.sheet.suffix.lower() not in SUFFIXES:
@@ -195,7 +177,7 @@ def _query(task: CrossModalHasher, files: Sequence[Path], given: argparse.Namesp
         _writable(given.sheet, [*files, given.index, index_names.names_of(given.index)])
     queries: list[Path] = []
     asked: list[NDArray[np.float32]] = []
-    for path, logits in _coded(task, files, given.batch_size, database.bits):
+    for path, logits in _coded(task, files, given.batch_size, index.bits):
         if isinstance(logits, Exception):
             report_error(path, logits, as_json=given.json)
         else:
@@ -203,8 +185,8 @@ def _query(task: CrossModalHasher, files: Sequence[Path], given: argparse.Namesp
             asked.append(logits)
     if not queries:
         raise ValueError(f"none of the {len(files)} files could be used")
-    hits = database.search(np.concatenate(asked), k)
-    names = database.names(hits.ids.ravel())
+    hits = search(index, np.concatenate(asked), k, rerank=given.rerank)
+    names = paths(hits.ids.ravel())
     shown = []
     for row, query in enumerate(queries):
         found = _hits(hits, row, names[row * k : (row + 1) * k])

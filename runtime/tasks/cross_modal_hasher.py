@@ -6,7 +6,7 @@ import hashlib
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,9 @@ from ..choice import open_session
 from ..index import HammingIndex, Hits
 from ..prepare import Geometry, Source, UnreadableImage, batch, decode
 from ..session import Options, Report, Session, finite, rows
+
+if TYPE_CHECKING:
+    from ..corpus import Corpus
 
 IMAGE, POINTS = "image_hash", "point_hash"
 Cloud: TypeAlias = str | Path | NDArray[Any]
@@ -121,7 +124,7 @@ class CrossModalHasher:
 
     def search(
         self,
-        index: HammingIndex,
+        index: HammingIndex | Corpus,
         *,
         images: Source | Sequence[Source] | None = None,
         points: Cloud | Sequence[Cloud] | None = None,
@@ -136,7 +139,7 @@ class CrossModalHasher:
         compares, where h are the query's logits and c the bits of a code.
 
         Args:
-            index: of codes of this artifact, in one of its lengths.
+            index: of codes of this artifact, in one of its lengths; or a corpus of them.
             images, points: one of the two, as for `encode_images` and `encode_points`.
             candidates: how many of the nearest are re-ranked; None takes 4 k.
         """
@@ -229,7 +232,7 @@ def pack(logits: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 
 def search(
-    index: HammingIndex, logits: NDArray[np.float32], k: int, *, rerank: bool = False, candidates: int | None = None
+    index: HammingIndex | Corpus, logits: NDArray[np.float32], k: int, *, rerank: bool = False, candidates: int | None = None
 ) -> Hits:
     """The codes nearest to the signs of logits (n, bits); with `rerank` in the order of `CrossModalHasher.search`."""
     return index.search(pack(logits), k, rerank=np.tanh(logits) if rerank else None, candidates=candidates if rerank else None)
