@@ -1,4 +1,4 @@
-"""Ask an artifact from the command line: labels of images, or larger images, as its task has it."""
+"""Ask an artifact from the command line: labels of images, larger images, or what is alike, as its task has it."""
 
 from __future__ import annotations
 
@@ -23,9 +23,11 @@ examples:
   python -m runtime.run artifact/ small.png -o large.png --compare both.png   an artifact of super-resolution: a larger image
   python -m runtime.run artifact/ photos/ -o larger/ --outscale 3             a folder, to another size
   python -m runtime.run artifact/ film.mp4 -o larger.mp4                      a video, without its sound
+  python -m runtime.run artifact/ index models/ photos/ -o parts.hidx         of hashing: codes of images and clouds, to search
+  python -m runtime.run artifact/ query photo.jpg --index parts.hidx -k 5 --sheet hits.png   the nearest of them, and a picture
   python -m runtime.run artifact/ --check                   run the artifact's own proof on this device
 
-exit status: 0 done; 1 an image could not be used (the others were), or the proof failed; 2 a mistake in what was given
+exit status: 0 done; 1 a file could not be used (the others were), or the proof failed; 2 a mistake in what was given
 """
 
 
@@ -68,8 +70,10 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("artifact", type=Path, help="the folder that `python -m export.onnx` wrote")
-    parser.add_argument("inputs", nargs="*", help="image files, folders (all images below), or patterns")
-    parser.add_argument("--json", action="store_true", help="one JSON object a line, an image each; errors too")
+    parser.add_argument(
+        "inputs", nargs="*", help="files, folders (all below that fit), or patterns; for hashing after the word index or query"
+    )
+    parser.add_argument("--json", action="store_true", help="one JSON object a line, a file each; errors too")
     parser.add_argument("--threads", type=int, help="of one inference (default: one for each core)")
     parser.add_argument("--prefer", metavar="NAMES", help="what to run on, in order (default: tensorrt,cuda,cpu); nothing else")
     parser.add_argument("--strict", action="store_true", help="refuse an accelerator that leaves single nodes to the CPU")

@@ -33,6 +33,19 @@ def resolver(resolving: SimpleNamespace, tmp_path: Path) -> Path:
     return tmp_path / "resolver"
 
 
+@pytest.fixture(scope="session")
+def hashing() -> SimpleNamespace:
+    """The script of the cross_modal_hasher artifact: build(folder, **options), images(), point_clouds(), expected_*()."""
+    return SimpleNamespace(**runpy.run_path(str(Path(__file__).parent / "golden" / "make_cross_modal_hasher.py")))
+
+
+@pytest.fixture
+def hasher(hashing: SimpleNamespace, tmp_path: Path) -> Path:
+    """A cross_modal_hasher artifact for codes of 8 and 16 bits, one product in each graph."""
+    hashing.build(tmp_path / "hasher")
+    return tmp_path / "hasher"
+
+
 @pytest.fixture
 def artifact(tiny: SimpleNamespace, tmp_path: Path) -> Path:
     """All three graphs."""

@@ -37,6 +37,7 @@ COMMANDS = (
             "upscaling",
             "descriptors",
             "hamming",
+            "hashing_latency",
             "points",
             "gpu_acceptance",
         )

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 from types import ModuleType
 
-from . import labels, upscaling
+from . import hashing, inputs, labels, upscaling
 
-COMMANDS: dict[str, ModuleType] = {"zero_shot": labels, "super_resolver": upscaling}
+COMMANDS: dict[str, ModuleType] = {"zero_shot": labels, "super_resolver": upscaling, "cross_modal_hasher": hashing}
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """A group of options for each task."""
+    """Those that several tasks share, and a group for each task."""
+    inputs.add_shared(parser)
     for module in COMMANDS.values():
         module.add_options(parser.add_argument_group(module.TITLE))
 
@@ -20,12 +22,19 @@ def of(task: str, given: argparse.Namespace) -> ModuleType:
     """The command of a task; ValueError for a task without one, and for options that belong to another."""
     if task not in COMMANDS:
         raise ValueError(f"this command does not know what to ask of a {task}; it knows {', '.join(COMMANDS)}")
+    for owners, action in _owned():
+        if task not in owners and getattr(given, action.dest) != action.default:
+            raise ValueError(f"{action.option_strings[-1]} is for a {' or a '.join(owners)} artifact, and this one is a {task}")
+    return COMMANDS[task]
+
+
+def _owned() -> Iterator[tuple[list[str], argparse.Action]]:
+    """Each option with the tasks that take it."""
+    shared = argparse.ArgumentParser(add_help=False)
+    inputs.add_shared(shared)
+    for action in shared._actions:
+        yield [name for name, module in COMMANDS.items() if action.dest in module.SHARED], action
     for name, module in COMMANDS.items():
-        if name == task:
-            continue
         probe = argparse.ArgumentParser(add_help=False)
         module.add_options(probe)
-        for action in probe._actions:
-            if getattr(given, action.dest) != action.default:
-                raise ValueError(f"{action.option_strings[-1]} is for a {name} artifact, and this one is a {task}")
-    return COMMANDS[task]
+        yield from (([name], action) for action in probe._actions)

@@ -1,14 +1,27 @@
-"""What the commands share: the files that were named, progress, and errors of single images."""
+"""What the commands share: options, the files that were named, progress, and errors of single files."""
 
 from __future__ import annotations
 
 import glob
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from ..prepare import SUFFIXES
+
+
+def add_shared(parser: Any) -> None:
+    """Options that several tasks take; a command names those that are its own in SHARED."""
+    parser.add_argument(
+        "-o",
+        "--out",
+        type=Path,
+        metavar="OUT",
+        help="where to write: the larger image or video, a folder for several; or the index of codes",
+    )
+    parser.add_argument("--batch-size", type=int, default=8, help="images or clouds in one inference (default 8)")
 
 
 def paths(inputs: Iterable[str]) -> Iterator[Path]:
@@ -17,14 +30,14 @@ def paths(inputs: Iterable[str]) -> Iterator[Path]:
         yield path
 
 
-def rooted(inputs: Iterable[str]) -> Iterator[tuple[Path, Path]]:
-    """Files in order, each with its place below the folder that was named, or its own name."""
+def rooted(inputs: Iterable[str], suffixes: Sequence[str] = SUFFIXES, what: str = "image") -> Iterator[tuple[Path, Path]]:
+    """Files in order, each with its place below the folder that was named, or its own name. In folders suffixes tell what is meant."""
     for text in inputs:
         path = Path(text)
         if path.is_dir():
-            found = sorted(item for item in path.rglob("*") if item.suffix.lower() in SUFFIXES and item.is_file())
+            found = sorted(item for item in path.rglob("*") if item.suffix.lower() in suffixes and item.is_file())
             if not found:
-                raise ValueError(f"there is no image below the folder {path}; expected {', '.join(SUFFIXES)}")
+                raise ValueError(f"there is no {what} below the folder {path}; expected {', '.join(suffixes)}")
             yield from ((item, item.relative_to(path)) for item in found)
         elif any(mark in text for mark in "*?[") and not path.exists():
             matches = sorted(item for item in map(Path, glob.glob(text, recursive=True)) if item.is_file())
@@ -57,7 +70,7 @@ class Progress:
 
 
 def report_error(path: Path, error: BaseException, *, as_json: bool) -> None:
-    """One image could not be used."""
+    """One file could not be used."""
     if as_json:
         print(json.dumps({"path": str(path), "error": str(error)}, ensure_ascii=False))
     else:

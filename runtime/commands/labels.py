@@ -16,6 +16,7 @@ from ..whole import writing
 from .inputs import Progress, paths, report_error
 
 TITLE = "classification (zero_shot)"
+SHARED = ("batch_size",)
 
 
 def add_options(parser: Any) -> None:
@@ -23,7 +24,6 @@ def add_options(parser: Any) -> None:
     parser.add_argument("--top-k", type=int, default=5, help="classes an image (default 5)")
     parser.add_argument("--bank", type=Path, help="class bank to answer from, instead of the artifact's classes")
     parser.add_argument("--embed", type=Path, metavar="OUT.npz", help="write features instead of printing labels")
-    parser.add_argument("--batch-size", type=int, default=8, help="images in one inference (default 8)")
 
 
 def answer(task: Any, given: argparse.Namespace) -> int:

@@ -22,14 +22,12 @@ if TYPE_CHECKING:
     from ..tasks.super_resolver import SuperResolver, Upscaled
 
 TITLE = "super-resolution (super_resolver)"
+SHARED = ("out",)
 GAP = 8  # white pixels between before and after
 
 
 def add_options(parser: Any) -> None:
     """To a parser or a group of one."""
-    parser.add_argument(
-        "-o", "--out", type=Path, metavar="OUT", help="where to write: a file for one image or video, else a folder"
-    )
     parser.add_argument("--outscale", type=float, help="the result's size over the input's (default: the network's)")
     parser.add_argument("--tile", type=int, help="side of a tile in pixels of the input; 0: the image whole (default 256)")
     parser.add_argument("--compare", type=Path, metavar="OUT", help="also write before and after side by side, as --out")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-_KINDS = {"zero_shot": "ZeroShotClassifier", "super_resolver": "SuperResolver"}
+_KINDS = {"zero_shot": "ZeroShotClassifier", "super_resolver": "SuperResolver", "cross_modal_hasher": "CrossModalHasher"}
 
 
 def kind(task: str) -> Any:
