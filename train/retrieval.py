@@ -126,4 +126,6 @@ def hamming(queries: NDArray[np.bool_], database: NDArray[np.bool_]) -> NDArray[
 
 def _check(distances: NDArray[np.number], relevant: NDArray[np.bool_]) -> None:
     if distances.ndim != 2 or distances.shape != relevant.shape:
-        raise ValueError(f"distances of shape {distances.shape} and relevant of {relevant.shape} were given; expected two (queries, n)")
+        raise ValueError(
+            f"distances of shape {distances.shape} and relevant of {relevant.shape} were given; expected two (queries, n)"
+        )

@@ -17,7 +17,7 @@ def split(scores: Tensor, masked: float) -> tuple[Tensor, Tensor]:
     """
     t = scores.shape[1]
     hidden = min(int(masked * t), t - 1)
-    order = scores.argsort(1, stable=True)
+    order = scores.argsort(dim=1, stable=True)
     return order[:, : t - hidden].sort(1).values, order[:, t - hidden :].sort(1).values
 
 

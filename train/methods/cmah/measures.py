@@ -100,7 +100,8 @@ def aligned(queries: Encoded, database: Encoded) -> tuple[Encoded, Encoded]:
 
     def scaled(side: Side, like: Side) -> Side:
         features = {
-            name: (rows - like.features[name].mean(0)) / (like.features[name].std(0) + 1e-6) for name, rows in side.features.items()
+            name: (rows - like.features[name].mean(0)) / (like.features[name].std(0) + 1e-6)
+            for name, rows in side.features.items()
         }
         return replace(side, features=features)
 
@@ -114,7 +115,7 @@ def aligned(queries: Encoded, database: Encoded) -> tuple[Encoded, Encoded]:
 def measure(queries: Encoded, database: Encoded, lengths: tuple[int, ...], *, both: bool = True) -> dict[str, float]:
     """Of every way to compare: mAP of the whole ranking, mAP@50 (over min(R, 50)), and precision within radius 2 of codes.
 
-    Relevant is what has the query's family. Ties count by expectation (train.retrieval).
+    Relevant is what has the query's family. Ties count by expectation (train.retrieval); "chance" is where everything ties.
 
     Args:
         queries, database: share no instance.
@@ -126,6 +127,8 @@ def measure(queries: Encoded, database: Encoded, lengths: tuple[int, ...], *, bo
         if direction == "shape_to_image" and not both:
             continue
         relevant = one.label[:, None] == other.label[None]
+        same = np.zeros(relevant.shape, np.int16)
+        found[f"{direction}/chance/map"] = [retrieval.mean_average_precision(same, relevant)]
         for name, distances in _distances(one.features, other.features, lengths):
             values = {
                 "map": retrieval.mean_average_precision(distances, relevant),

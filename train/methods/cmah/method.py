@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from runtime.artifact import Artifact, Axis, Graph, Port
@@ -84,7 +84,7 @@ class CMAH(Method):
         config = self.config
         sets = _open(config, data)
         train, val = sets.train.in_memory(), sets.val
-        used = [self.points, self.image, self.autoencoder]
+        used: list[nn.Module | None] = [self.points, self.image, self.autoencoder]
         if config.contrast_weight:
             used += [self.point_heads, self.image_heads]
         yield Stage(
@@ -299,7 +299,7 @@ class CMAH(Method):
         )
 
 
-def _groups(modules: list[torch.nn.Module], decay: float) -> list[dict[str, Any]]:
+def _groups(modules: list[nn.Module], decay: float) -> list[dict[str, Any]]:
     """Matrices decay; vectors (biases, normalisation) do not."""
     trained = [parameter for module in modules for parameter in module.parameters()]
     matrices = [parameter for parameter in trained if parameter.dim() > 1]
@@ -327,6 +327,4 @@ def _check(config: Config) -> None:
 
 
 def _open(config: Config, data: Path | None) -> ShapeSets:
-    return open_shapes(
-        data, size=config.image_size, points=config.points, views=config.views, instances=config.instances
-    )
+    return open_shapes(data, size=config.image_size, points=config.points, views=config.views, instances=config.instances)

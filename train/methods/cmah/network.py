@@ -136,7 +136,17 @@ class Autoencoder(nn.Module):
     """Fusion of the two masked views, and a decoder for each modality. Training only."""
 
     def __init__(
-        self, width: int, heads: int, fusion: int, inner: int, inner_heads: int, layers: int, *, tokens: int, pixels: int, neighbours: int
+        self,
+        width: int,
+        heads: int,
+        fusion: int,
+        inner: int,
+        inner_heads: int,
+        layers: int,
+        *,
+        tokens: int,
+        pixels: int,
+        neighbours: int,
     ) -> None:
         """
         Args:
