@@ -156,8 +156,10 @@ def report(found: dict[str, Any]) -> str:
     lengths = next(iter(found["config"].values()))["bits"]
     config = next(iter(found["config"].values()))
     text = [
-        f"{config['steps']} steps of {config['batch']} pairs; mean ± standard deviation over seeds; each cell: images to shapes / shapes to "
-        "images. CPU s: a whole run with its evaluation; parameters: of the deployed encoders and heads.",
+        (
+            f"{config['steps']} steps of {config['batch']} pairs; mean ± standard deviation over seeds; each cell: images to shapes / shapes to "
+            "images. CPU s: a whole run with its evaluation; parameters: of the deployed encoders and heads."
+        ),
         "",
         *(f"    {line}" for line in str(describe()).splitlines()),
     ]
