@@ -22,6 +22,7 @@ from .hamming import (
     hamming_topk,
     hamming_topk_numpy,
 )
+from .points import farthest_points, farthest_points_numpy, nearest_points, nearest_points_numpy
 from .resizing import Window, resize, resize_numpy
 from .tables import HammingTables, HammingTablesNumpy
 
@@ -34,6 +35,8 @@ __all__ = [
     "Window",
     "backend",
     "descriptor_precisions",
+    "farthest_points",
+    "farthest_points_numpy",
     "hamming_kernels",
     "hamming_range",
     "hamming_range_numpy",
@@ -43,6 +46,8 @@ __all__ = [
     "hamming_topk_numpy",
     "image_to_class",
     "image_to_class_numpy",
+    "nearest_points",
+    "nearest_points_numpy",
     "resize",
     "resize_numpy",
     "select_descriptors",
