@@ -11,7 +11,9 @@ class Config:
 
     seed: int = 0  # of weights, batches, masks and augmentation
     # the data
-    instances: int = 120  # of each embedded family, where no --data is given
+    instances: int = 96  # of each embedded family to train on, where no --data is given
+    val_instances: int = 8  # held out
+    test_instances: int = 24
     views: int = 10  # rendered images of each instance (CLIP2Point); a step takes one of them
     image_size: int = 224
     points: int = 1024  # N, of a cloud
@@ -72,6 +74,7 @@ EDGE = replace(
 SMALL = replace(
     EDGE,
     bits=(16, 32, 64),
+    views=6,
     points=512,
     groups=32,
     neighbours=16,
@@ -90,6 +93,8 @@ SMALL = replace(
 SMOKE = replace(
     SMALL,
     instances=3,
+    val_instances=1,
+    test_instances=2,
     views=2,
     test_views=1,
     image_size=32,

@@ -17,7 +17,8 @@ from train.blocks.gather import rank, world_size
 from train.contract import Batch
 from train.data import draws
 from train.data.loader import AHEAD, order
-from train.data.shapes3d import Shapes, augment_clouds, augment_images
+from train.data.shape_augment import augment_clouds, augment_images
+from train.data.shapes3d import Shapes
 
 # The first part of every key, so that no two uses of a seed share their draws.
 _VIEW, _CLOUD, _IMAGE, _GROUPS, _PATCHES = 41, 42, 43, 44, 45

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,7 @@ class CMAH(Method):
     def __init__(self, config: Config, facts: Facts) -> None:
         super().__init__()
         self.config, self.facts = config, facts
+        self._opened: tuple[Path | None, ShapeSets] | None = None
         sizes = (config.width, config.heads, config.depth)
         self.points = PointEncoder(config.point_width, *sizes)
         self.image = ImageEncoder(config.image_size, config.patch, *sizes)
@@ -78,12 +80,19 @@ class CMAH(Method):
             "clouds": [torch.from_numpy(sets.val.cloud(row)) for row in rows],
         }
 
+    def _sets(self, data: Path | None) -> ShapeSets:
+        """The data set with its training part in memory, which is made once for training and evaluation."""
+        if self._opened is None or self._opened[0] != data:
+            sets = _open(self.config, data)
+            self._opened = data, replace(sets, train=sets.train.in_memory())
+        return self._opened[1]
+
     # the stage
 
     def stages(self, data: Path | None) -> Iterator[Stage]:
         config = self.config
-        sets = _open(config, data)
-        train, val = sets.train.in_memory(), sets.val
+        sets = self._sets(data)
+        train, val = sets.train, sets.val
         used: list[nn.Module | None] = [self.points, self.image, self.autoencoder]
         if config.contrast_weight:
             used += [self.point_heads, self.image_heads]
@@ -198,7 +207,7 @@ class CMAH(Method):
         database. Recall is of the very instance within the queries' own set.
         """
         self.eval()
-        sets = _open(self.config, data)
+        sets = self._sets(data)
         train = self._encoded(sets.train)
         if split == "train":
             asks = np.arange(len(sets.train)) % 8 == 0
@@ -211,9 +220,8 @@ class CMAH(Method):
             changed = self._encoded(sets.conditions)
             found |= self._measured(changed, train, "conditions/", both=False)
         if sets.unseen is not None and len(sets.unseen) > 1:
-            unseen = self._encoded(sets.unseen)
-            asks = np.arange(len(sets.unseen)) % 2 == 0
-            found |= self._measured(unseen.some(asks), train.and_also(unseen.some(~asks)), "unseen/", recall=False)
+            asking, joining = map(self._encoded, sets.unseen.halves())
+            found |= self._measured(asking, train.and_also(joining), "unseen/", recall=False)
         return found
 
     def _encoded(self, shapes: Shapes) -> measures.Encoded:
@@ -327,4 +335,13 @@ def _check(config: Config) -> None:
 
 
 def _open(config: Config, data: Path | None) -> ShapeSets:
-    return open_shapes(data, size=config.image_size, points=config.points, views=config.views, instances=config.instances)
+    return open_shapes(
+        data,
+        seed=config.seed,
+        size=config.image_size,
+        points=config.points,
+        views=config.views,
+        train=config.instances,
+        val=config.val_instances,
+        test=config.test_instances,
+    )
