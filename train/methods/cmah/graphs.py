@@ -15,6 +15,7 @@ class ImageHash(nn.Module):
     def __init__(self, encoder: ImageEncoder, heads: Heads) -> None:
         super().__init__()
         self.encoder, self.heads = copy.deepcopy(encoder), copy.deepcopy(heads)
+        self.heads.embedding = None
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         """uint8 (n, 3, h, w)"""
@@ -27,6 +28,7 @@ class PointHash(nn.Module):
     def __init__(self, encoder: PointEncoder, heads: Heads) -> None:
         super().__init__()
         self.encoder, self.heads = copy.deepcopy(encoder), copy.deepcopy(heads)
+        self.heads.embedding = None
 
     def forward(self, centres: Tensor, neighbourhoods: Tensor) -> tuple[Tensor, ...]:
         """(n, G, 3), (n, G, M, 3)"""
