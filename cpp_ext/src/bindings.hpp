@@ -6,3 +6,4 @@
 void bind_descriptors(pybind11::module_& m);
 void bind_resize(pybind11::module_& m);
 void bind_hamming(pybind11::module_& m);
+void bind_points(pybind11::module_& m);

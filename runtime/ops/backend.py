@@ -7,7 +7,7 @@ import importlib
 import os
 from types import ModuleType
 
-INTERFACE = 3  # of the native module that this package can use
+INTERFACE = 4  # of the native module that this package can use
 _PACKAGE = __name__.rsplit(".", 2)[0]  # the runtime, under whatever name it was copied
 
 

@@ -11,7 +11,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from .backend import usable_threads
+from .backend import native, usable_threads
 
 Points = NDArray[np.float32]
 _MOST = 2**31 - 1  # points of a cloud
@@ -39,7 +39,10 @@ def farthest_points(points: Points, count: int, *, threads: int | None = None) -
     _check("points", points)
     if count < 1:
         raise ValueError(f"count = {count} was given; expected 1 or more")
-    usable_threads(threads)
+    crew = usable_threads(threads)
+    compiled = native()
+    if compiled is not None:
+        return compiled.farthest_points(np.ascontiguousarray(points), count, crew, "")  # type: ignore[no-any-return]
     return farthest_points_numpy(points, count)
 
 
@@ -64,7 +67,11 @@ def nearest_points(points: Points, centres: Points, k: int, *, threads: int | No
         raise ValueError(f"{len(points)} clouds of points and {len(centres)} of centres were given; expected the same number")
     if k < 1:
         raise ValueError(f"k = {k} was given; expected 1 or more")
-    usable_threads(threads)
+    crew = usable_threads(threads)
+    compiled = native()
+    if compiled is not None:
+        contiguous = np.ascontiguousarray(points), np.ascontiguousarray(centres)
+        return compiled.nearest_points(*contiguous, k, crew, "")  # type: ignore[no-any-return]
     return nearest_points_numpy(points, centres, k)
 
 

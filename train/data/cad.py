@@ -27,9 +27,9 @@ def build(family: str, seed: int) -> Mesh:
     """
     if family not in _BUILDERS:
         raise ValueError(f"There is no family {family!r}. Known: {', '.join(FAMILIES)}.")
-    chance = Chance(draws.key(_PART, *family.encode(), seed)[()])
+    chance = Chance(np.uint64(draws.key(_PART, *family.encode(), seed)))
     mesh = join(_BUILDERS[family](chance))
-    return _deformed(mesh, Chance(draws.key(_PART + 1, *family.encode(), seed)[()]))
+    return _deformed(mesh, Chance(np.uint64(draws.key(_PART + 1, *family.encode(), seed))))
 
 
 def _deformed(mesh: Mesh, chance: Chance) -> Mesh:

@@ -43,10 +43,18 @@ def _back(c: Chance, width: float, height: float, base: float, z: float, thick: 
     elif kind == 1:
         count = c.whole(2, 5)
         parts = [*posts, box((width, thick * 2, thick), (0, height - thick, 0))]
-        parts += [box((thick * 0.8, height, thick * 0.5), ((i + 1) / (count + 1) * 2 * x - x, height / 2, 0)) for i in range(count)]
+        parts += [
+            box((thick * 0.8, height, thick * 0.5), ((i + 1) / (count + 1) * 2 * x - x, height / 2, 0)) for i in range(count)
+        ]
     elif kind == 2:
         count = c.whole(1, 3)
-        parts = [*posts, *(box((width, height / (count * 2.2), thick * 0.6), (0, height * (i + 0.8) / (count + 0.3), 0)) for i in range(count))]
+        parts = [
+            *posts,
+            *(
+                box((width, height / (count * 2.2), thick * 0.6), (0, height * (i + 0.8) / (count + 0.3), 0))
+                for i in range(count)
+            ),
+        ]
     else:
         parts = [*posts, box((width - thick, height * 0.5, thick * 0.6), (0, height * 0.72, 0))]
     return [join(parts).turned(0, -c.between(0, 16)).moved((0, base, z))]
@@ -158,11 +166,17 @@ def bed(c: Chance) -> list[Mesh]:
     head, foot = c.between(0.25, 0.8), c.pick(0.0, c.between(0.1, 0.5))
     for z, rise in ((-1, head), (1, foot)):
         tall = base + mattress + rise
-        parts += [box((thick, tall if rise else base, thick), (i * width / 2, (tall if rise else base) / 2, z * long / 2)) for i in (-1, 1)]
+        parts += [
+            box((thick, tall if rise else base, thick), (i * width / 2, (tall if rise else base) / 2, z * long / 2))
+            for i in (-1, 1)
+        ]
         if rise and c.happens(0.7):
             parts.append(box((width, tall - base, thick * 0.6), (0, (tall + base) / 2, z * long / 2)))
         elif rise:
-            parts += [box((thick / 2, tall - base, thick / 2), (width * x, (tall + base) / 2, z * long / 2)) for x in (-0.3, -0.1, 0.1, 0.3)]
+            parts += [
+                box((thick / 2, tall - base, thick / 2), (width * x, (tall + base) / 2, z * long / 2))
+                for x in (-0.3, -0.1, 0.1, 0.3)
+            ]
             parts.append(box((width, thick, thick), (0, tall, z * long / 2)))
     pillows = 2 if width > 1.3 else 1
     for i in range(pillows):
@@ -205,7 +219,11 @@ def lamp(c: Chance) -> list[Mesh]:
         stand = [lathe(np.maximum(curve, [0.012, 0]))]
     else:
         stand = [lathe([(foot, 0), (foot, 0.02), (foot * 0.3, 0.05)]), rod((0, 0, 0), (0, height, 0), c.between(0.01, 0.03))]
-    return [*stand, _shade(c, shade, tall).moved((0, height - tall * 0.2, 0)), ball((0.04, 0.05, 0.04), (0, height + 0.05, 0), 10)]
+    return [
+        *stand,
+        _shade(c, shade, tall).moved((0, height - tall * 0.2, 0)),
+        ball((0.04, 0.05, 0.04), (0, height + 0.05, 0), 10),
+    ]
 
 
 def floor_lamp(c: Chance) -> list[Mesh]:
@@ -226,7 +244,16 @@ def _belly(c: Chance, neck: float) -> NDArray[np.float64]:
     """The outside of a bottle or a vase of height 1, by its foot, belly, shoulder and neck."""
     foot, wide = c.between(0.1, 0.22), c.between(0.13, 0.32)
     at, shoulder = c.between(0.2, 0.55), c.between(0.6, 0.82)
-    return smooth([(foot, 0), (wide, at), (max(neck, wide * c.between(0.4, 0.95)), shoulder), (neck, shoulder + 0.1), (neck * c.between(0.9, 1.3), 1)], 28)
+    return smooth(
+        [
+            (foot, 0),
+            (wide, at),
+            (max(neck, wide * c.between(0.4, 0.95)), shoulder),
+            (neck, shoulder + 0.1),
+            (neck * c.between(0.9, 1.3), 1),
+        ],
+        28,
+    )
 
 
 def bottle(c: Chance) -> list[Mesh]:
@@ -263,7 +290,15 @@ def mug(c: Chance) -> list[Mesh]:
     parts = [lathe(vessel(outline, 0.05, 0.06))]
     reach, tall = c.between(0.2, 0.4), c.between(0.25, 0.4) * height
     x = radius * 0.92
-    path = smooth([(x, height * 0.5 - tall, 0), (x + reach, height * 0.5 - tall * 0.6, 0), (x + reach, height * 0.5 + tall * 0.6, 0), (x, height * 0.5 + tall, 0)], 16)
+    path = smooth(
+        [
+            (x, height * 0.5 - tall, 0),
+            (x + reach, height * 0.5 - tall * 0.6, 0),
+            (x + reach, height * 0.5 + tall * 0.6, 0),
+            (x, height * 0.5 + tall, 0),
+        ],
+        16,
+    )
     return [*parts, tube(path, c.between(0.04, 0.07), 8)]
 
 
@@ -281,16 +316,37 @@ def goblet(c: Chance) -> list[Mesh]:
     radius, foot, stem, cup = c.between(0.18, 0.36), c.between(0.16, 0.28), c.between(0.25, 0.6), c.between(0.3, 0.55)
     outline = smooth([(0.03, stem), (radius, stem + cup * c.between(0.3, 0.6)), (radius * c.between(0.7, 1.15), stem + cup)], 16)
     thick = c.between(0.015, 0.04)
-    return [lathe([(foot, 0), (foot, 0.015), (thick, 0.06), (thick, stem)]), lathe(vessel(np.maximum(outline, [0.03, 0]), 0.015, 0.03))]
+    return [
+        lathe([(foot, 0), (foot, 0.015), (thick, 0.06), (thick, stem)]),
+        lathe(vessel(np.maximum(outline, [0.03, 0]), 0.015, 0.03)),
+    ]
 
 
 def teapot(c: Chance) -> list[Mesh]:
     wide, height, at = c.between(0.4, 0.6), c.between(0.45, 0.8), c.between(0.35, 0.6)
     outline = smooth([(wide * 0.6, 0), (wide, height * at), (wide * 0.45, height)], 16)
-    spout = smooth([(wide * 0.8, height * 0.35, 0), (wide + 0.15, height * 0.5, 0), (wide + 0.32, height * c.between(0.85, 1.1), 0)], 12)
-    handle = smooth([(-wide * 0.7, height * 0.8, 0), (-wide - 0.3, height * 0.75, 0), (-wide - 0.22, height * 0.3, 0), (-wide * 0.9, height * 0.25, 0)], 16)
+    spout = smooth(
+        [(wide * 0.8, height * 0.35, 0), (wide + 0.15, height * 0.5, 0), (wide + 0.32, height * c.between(0.85, 1.1), 0)], 12
+    )
+    handle = smooth(
+        [
+            (-wide * 0.7, height * 0.8, 0),
+            (-wide - 0.3, height * 0.75, 0),
+            (-wide - 0.22, height * 0.3, 0),
+            (-wide * 0.9, height * 0.25, 0),
+        ],
+        16,
+    )
     if c.happens(0.3):
-        handle = smooth([(-wide * 0.6, height * 0.8, 0), (-wide * 0.5, height * 1.4, 0), (wide * 0.5, height * 1.4, 0), (wide * 0.6, height * 0.8, 0)], 16)
+        handle = smooth(
+            [
+                (-wide * 0.6, height * 0.8, 0),
+                (-wide * 0.5, height * 1.4, 0),
+                (wide * 0.5, height * 1.4, 0),
+                (wide * 0.6, height * 0.8, 0),
+            ],
+            16,
+        )
     lid = lathe([(wide * 0.46, height * 0.98), (wide * 0.2, height * 1.08), (0.03, height * 1.1)])
     knob = ball((0.06, 0.06, 0.06), (0, height * 1.14, 0), 10)
     return [lathe(outline), tube(spout, np.linspace(0.11, 0.05, 12)), tube(handle, 0.04, 8), lid, knob]
@@ -301,7 +357,11 @@ def umbrella(c: Chance) -> list[Mesh]:
     curve = smooth([(radius, height - rise), (radius * 0.65, height - rise * 0.3), (0.01, height)], 10)
     canopy = lathe(np.concatenate([curve, curve[::-1] - np.array([0, 0.02])]), c.whole(6, 10))
     hook = c.between(0.06, 0.12)
-    end = [(0, 0, 0), (0, -hook * 0.8, 0), (hook, -hook * 1.4, 0), (hook * 2, -hook * 0.8, 0)] if c.happens(0.7) else [(0, 0, 0), (0, -0.1, 0)]
+    end = (
+        [(0, 0, 0), (0, -hook * 0.8, 0), (hook, -hook * 1.4, 0), (hook * 2, -hook * 0.8, 0)]
+        if c.happens(0.7)
+        else [(0, 0, 0), (0, -0.1, 0)]
+    )
     return [canopy, rod((0, 0, 0), (0, height + 0.06, 0), 0.015), tube(smooth(end, 12), 0.022, 8)]
 
 
@@ -320,7 +380,11 @@ def ladder(c: Chance) -> list[Mesh]:
 
     if c.happens(0.5):  # a pair that leans together
         lean = c.between(8, 16)
-        back = side() if c.happens(0.5) else join([rod((i * width / 2, 0, 0), (i * width / 2 * narrow, height, 0), thick * 0.6) for i in (-1, 1)])
+        back = (
+            side()
+            if c.happens(0.5)
+            else join([rod((i * width / 2, 0, 0), (i * width / 2 * narrow, height, 0), thick * 0.6) for i in (-1, 1)])
+        )
         return [side().moved((0, -height, 0)).turned(0, -lean), back.moved((0, -height, 0)).turned(0, lean)]
     return [side().turned(0, -c.between(0, 25))]
 
@@ -349,8 +413,16 @@ def laptop(c: Chance) -> list[Mesh]:
     depth, thick = width * c.between(0.62, 0.75), c.between(0.012, 0.035)
     parts = [box((width, thick, depth), (0, thick / 2, 0)), box((width * 0.3, 0.004, depth * 0.25), (0, thick, depth * 0.3))]
     for row in range(4):
-        parts += [box((width * 0.075, 0.006, depth * 0.08), (width * (k / 10 - 0.45) * 0.95, thick, depth * (0.1 - 0.11 * row))) for k in range(10)]
-    lid = join([box((width, depth, thick * 0.6), (0, depth / 2, 0)), box((width * 0.93, depth * 0.88, 0.004), (0, depth / 2, thick * 0.3))])
+        parts += [
+            box((width * 0.075, 0.006, depth * 0.08), (width * (k / 10 - 0.45) * 0.95, thick, depth * (0.1 - 0.11 * row)))
+            for k in range(10)
+        ]
+    lid = join(
+        [
+            box((width, depth, thick * 0.6), (0, depth / 2, 0)),
+            box((width * 0.93, depth * 0.88, 0.004), (0, depth / 2, thick * 0.3)),
+        ]
+    )
     return [*parts, lid.turned(0, -c.between(-5, 50)).moved((0, thick, -depth / 2))]
 
 

@@ -29,7 +29,9 @@ def _wheel(radius: float, width: float, x: float, z: float) -> Mesh:
 
 def _fuselage(c: Chance, long: float, radius: float) -> Mesh:
     nose, tail = c.between(0.1, 0.22), c.between(0.3, 0.5)
-    curve = smooth([(0.12, 0.5), (0.75, 0.5 - nose * 0.45), (1, 0.5 - nose), (1, tail - 0.5), (0.6, tail * 0.45 - 0.5), (0.15, -0.5)], 24)
+    curve = smooth(
+        [(0.12, 0.5), (0.75, 0.5 - nose * 0.45), (1, 0.5 - nose), (1, tail - 0.5), (0.6, tail * 0.45 - 0.5), (0.15, -0.5)], 24
+    )
     return lathe(curve[::-1] * np.array([radius, long]), 18).turned(0, 90)
 
 
@@ -37,14 +39,20 @@ def aircraft(c: Chance) -> list[Mesh]:
     radius = c.between(0.045, 0.09)
     span, chord, tip = c.between(0.35, 0.65), c.between(0.14, 0.28), c.between(0.25, 0.95)
     sweep, height, at = c.pick(0.0, c.between(0.05, 0.35)), radius * c.pick(-0.6, 0.0, 0.9), c.between(-0.06, 0.14)
-    parts = [_fuselage(c, 1.0, radius), _pair(_wing(span, chord, tip, sweep, 0.025).turned(2, c.between(-2, 6)).moved((0, height, at)))]
+    parts = [
+        _fuselage(c, 1.0, radius),
+        _pair(_wing(span, chord, tip, sweep, 0.025).turned(2, c.between(-2, 6)).moved((0, height, at))),
+    ]
     tail, fin = c.between(0.14, 0.24), c.between(0.13, 0.24)
     high = c.happens(0.25)
     parts.append(_pair(_wing(tail, 0.11, 0.6, sweep * 0.3, 0.015).moved((0, fin if high else 0.02, -0.43))))
     parts.append(_wing(fin, 0.15, 0.55, 0.08, 0.018).turned(2, 90).moved((0, 0, -0.42)))
     engines = c.whole(0, 3)
     if engines == 0:  # a propeller in the nose
-        parts += [box((0.34, 0.025, 0.01), (0, 0, 0.51)).turned(2, c.between(0, 180)), ball((0.025, 0.025, 0.04), (0, 0, 0.5), 10)]
+        parts += [
+            box((0.34, 0.025, 0.01), (0, 0, 0.51)).turned(2, c.between(0, 180)),
+            ball((0.025, 0.025, 0.04), (0, 0, 0.5), 10),
+        ]
     elif engines == 1:  # at the tail
         parts.append(_pair(rod((radius * 1.6, 0.03, -0.34), (radius * 1.6, 0.03, -0.18), 0.032, 0.04)))
     else:  # under the wings
@@ -62,10 +70,15 @@ def helicopter(c: Chance) -> list[Mesh]:
     parts.append(rod((0, radius * 0.3, -0.1), (0, radius * 0.5, -boom - 0.1), 0.06, 0.025))
     parts.append(rod((0, radius * 0.7, 0), (0, radius + mast, 0), 0.018))
     count = c.whole(2, 4)
-    rotor = [box((blade, 0.01, 0.05), (blade / 2, radius + mast, 0)).turned(1, 360 * i / count + c.between(0, 1)) for i in range(count)]
+    rotor = [
+        box((blade, 0.01, 0.05), (blade / 2, radius + mast, 0)).turned(1, 360 * i / count + c.between(0, 1)) for i in range(count)
+    ]
     parts += [rotor_blade.turned(1, 17) for rotor_blade in rotor]
     parts.append(_wing(c.between(0.12, 0.2), 0.1, 0.6, 0.05, 0.015).turned(2, 90).moved((0, radius * 0.4, -boom - 0.06)))
-    parts += [box((0.01, 0.24, 0.02), (0.04, radius * 0.6, -boom - 0.1)).turned(2, 0), box((0.01, 0.02, 0.24), (0.04, radius * 0.6, -boom - 0.1))]
+    parts += [
+        box((0.01, 0.24, 0.02), (0.04, radius * 0.6, -boom - 0.1)).turned(2, 0),
+        box((0.01, 0.02, 0.24), (0.04, radius * 0.6, -boom - 0.1)),
+    ]
     if c.happens(0.7):  # skids
         for x in (-radius, radius):
             parts.append(rod((x, -radius * 1.5, -0.2), (x, -radius * 1.5, 0.22), 0.012))
@@ -80,11 +93,17 @@ def rocket(c: Chance) -> list[Mesh]:
     parts = [lathe(np.concatenate([[(radius, 0), (radius, body * 0.55), (radius * step, body * 0.6)], curve]))]
     parts.append(lathe([(radius * 0.75, -0.1), (radius * 0.4, 0.01)]))
     count, reach, tall = c.whole(3, 5), c.between(0.08, 0.22), c.between(0.15, 0.4)
-    fin = _wing(reach, tall, c.between(0.3, 0.8), tall * c.between(0.2, 0.5), 0.02).turned(0, -90).moved((radius * 0.9, tall / 2, 0))
+    fin = (
+        _wing(reach, tall, c.between(0.3, 0.8), tall * c.between(0.2, 0.5), 0.02)
+        .turned(0, -90)
+        .moved((radius * 0.9, tall / 2, 0))
+    )
     parts += [fin.turned(1, 360 * i / count) for i in range(count)]
     if c.happens(0.35):  # boosters
         thin, tall = radius * c.between(0.4, 0.65), body * c.between(0.4, 0.7)
-        booster = lathe([(thin, 0), (thin, tall), (thin * 0.6, tall + thin), (0.005, tall + 2.2 * thin)], 14).moved((radius + thin, 0, 0))
+        booster = lathe([(thin, 0), (thin, tall), (thin * 0.6, tall + thin), (0.005, tall + 2.2 * thin)], 14).moved(
+            (radius + thin, 0, 0)
+        )
         parts += [booster.turned(1, 360 * i / 4 + 40) for i in range(4)]
     return parts
 
@@ -131,7 +150,12 @@ def _body(profile: list[tuple[float, float]], width: float, middle: tuple[float,
 def car(c: Chance) -> list[Mesh]:
     wide, wheel = c.between(0.36, 0.46), c.between(0.075, 0.11)
     low, waist, roof = wheel * c.between(0.6, 0.95), c.between(0.19, 0.27), c.between(0.3, 0.42)
-    bonnet, windscreen, rear, back = c.between(0.22, 0.42), c.between(0.08, 0.2), c.between(-0.42, -0.12), c.pick(-0.5, c.between(-0.5, -0.3))
+    bonnet, windscreen, rear, back = (
+        c.between(0.22, 0.42),
+        c.between(0.08, 0.2),
+        c.between(-0.42, -0.12),
+        c.pick(-0.5, c.between(-0.5, -0.3)),
+    )
     front = waist * c.between(0.7, 0.98)
     body = [(-0.5, low), (0.5, low), (0.5, front), (bonnet, waist), (back, waist * 1.02), (-0.5, waist * 0.95)]
     parts = [_body(body, wide, (0.0, (low + waist) / 2))]
@@ -148,7 +172,10 @@ def car(c: Chance) -> list[Mesh]:
 def truck(c: Chance) -> list[Mesh]:
     wide, wheel = c.between(0.22, 0.3), c.between(0.05, 0.075)
     cab, tall, floor = c.between(0.14, 0.24), c.between(0.2, 0.34), wheel * 1.5
-    parts = [box((wide, tall, cab), (0, floor + tall / 2, 0.5 - cab / 2), c.between(0.85, 1)), box((wide * 0.7, 0.04, 1), (0, floor, 0))]
+    parts = [
+        box((wide, tall, cab), (0, floor + tall / 2, 0.5 - cab / 2), c.between(0.85, 1)),
+        box((wide * 0.7, 0.04, 1), (0, floor, 0)),
+    ]
     if c.happens(0.4):  # a bonnet
         parts.append(box((wide * 0.8, tall * 0.5, 0.13), (0, floor + tall * 0.25, 0.55)))
     bed, z = 0.96 - cab, -0.5 + (0.96 - cab) / 2
@@ -158,7 +185,11 @@ def truck(c: Chance) -> list[Mesh]:
         parts.append(box((wide * c.between(1, 1.12), box_tall, bed), (0, floor + 0.03 + box_tall / 2, z)))
     elif kind == 1:  # a tank
         radius = c.between(0.1, 0.14)
-        parts.append(rod((0, floor + radius, z - bed / 2), (0, floor + radius, z + bed / 2), radius, segments=20).scaled((wide / 2 / radius, 1, 1)))
+        parts.append(
+            rod((0, floor + radius, z - bed / 2), (0, floor + radius, z + bed / 2), radius, segments=20).scaled(
+                (wide / 2 / radius, 1, 1)
+            )
+        )
     else:  # an open bed
         side = c.between(0.06, 0.14)
         parts += [box((0.015, side, bed), (x * wide / 2, floor + side / 2, z)) for x in (-1, 1)]
@@ -191,7 +222,7 @@ def wrench(c: Chance) -> list[Mesh]:
     fork = np.concatenate([arc, arc[::-1] * 0.55])
     half = len(arc)
     quads = np.stack([np.concatenate([fork, np.full((2 * half, 1), z)], 1) for z in (-0.5, 0.5)])
-    rings = np.stack([quads[0, :half], quads[1, :half], quads[1, :half - 1 : -1], quads[0, :half - 1 : -1]], 1)  # (20, 4, 3)
+    rings = np.stack([quads[0, :half], quads[1, :half], quads[1, : half - 1 : -1], quads[0, : half - 1 : -1]], 1)  # (20, 4, 3)
     turned = c.between(-15, 15)
     head = skin(rings[:, ::-1], closed=False).scaled((jaw, jaw, thick * 1.4)).turned(2, turned)
     parts = [head.moved((0, long, 0)), box((wide, long - jaw, thick), (0, long / 2, 0), c.between(0.8, 1.1))]

@@ -134,7 +134,10 @@ def smooth(points: ArrayLike, count: int = 20) -> NDArray[np.float64]:
     t = (place - at)[:, None]
     before, here, there, after = (padded[at + i] for i in range(4))
     return 0.5 * (  # type: ignore[no-any-return]
-        2 * here + (there - before) * t + (2 * before - 5 * here + 4 * there - after) * t**2 + (3 * here - before - 3 * there + after) * t**3
+        2 * here
+        + (there - before) * t
+        + (2 * before - 5 * here + 4 * there - after) * t**2
+        + (3 * here - before - 3 * there + after) * t**3
     )
 
 
@@ -207,18 +210,3 @@ def vessel(outside: ArrayLike, wall: float, floor: float) -> NDArray[np.float64]
     inner = outer[::-1] - np.array([wall, 0])
     inner = np.maximum(inner, [1e-3, outer[:, 1].min() + floor])
     return np.concatenate([outer, inner])
-
-
-def surface_points(mesh: Mesh, count: int, key: np.uint64) -> NDArray[np.float32]:
-    """Points spread over the surface by area, (count, 3): one in each of `count` equal shares of it, at a place drawn from the key."""
-    corners = mesh.vertices[mesh.faces].astype(np.float64)  # (f, 3, 3)
-    edges = corners[:, 1:] - corners[:, :1]  # (f, 2, 3)
-    area = np.linalg.norm(np.cross(edges[:, 0], edges[:, 1]), axis=1)
-    total = np.cumsum(area)
-    if not total[-1] > 0:
-        raise ValueError("The mesh has no area: its faces are lines or points. Give its points as a cloud instead.")
-    drawn = draws.uniforms(draws.key(int(key.astype(np.int64)), np.arange(count)), 3)  # (count, 3)
-    face = np.searchsorted(total, (np.arange(count) + drawn[:, 0]) / count * total[-1], side="right").clip(max=len(area) - 1)
-    root = np.sqrt(drawn[:, 1:2])
-    u, v = root * (1 - drawn[:, 2:]), root * drawn[:, 2:]
-    return (corners[face, 0] + u * edges[face, 0] + v * edges[face, 1]).astype(np.float32)

@@ -7,6 +7,7 @@ light, colours and backgrounds the first never has.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -17,9 +18,10 @@ from . import draws
 from .cad_parts import Mesh
 
 Colour: TypeAlias = tuple[float, float, float]  # RGB, 0 to 255
+Between: TypeAlias = Callable[[float, float], float]  # the next number between two
 SAMPLES = 2  # along each side of a pixel
 CREASE = 35.0  # degrees between a face and the mean of its neighbours above which an edge stays sharp
-TRAIN, HELD_OUT = "train", "held_out"
+TRAIN, HELD_OUT = CONDITIONS = "train", "held_out"
 _PART = 10  # first part of the keys here
 
 
@@ -84,48 +86,50 @@ class View:
 def random_view(key: np.uint64, conditions: str = TRAIN) -> View:
     """A view drawn from a key.
 
-    TRAIN: any azimuth, elevation -10 to 50 degrees, light from above and before, muted backgrounds without a pattern.
-    HELD_OUT: elevation -35 to -15 or 55 to 80 degrees, a roll, strong light from one side with little ambient, saturated
+    TRAIN: any azimuth, elevation -10 to 50 degrees, light from above and before, greyish colours, backgrounds without a pattern.
+    HELD_OUT: elevation -25 to -15 or 55 to 75 degrees, a roll, strong light from one side with little ambient, saturated
     colours, patterned backgrounds.
     """
-    if conditions not in (TRAIN, HELD_OUT):
-        raise ValueError(f"There are no conditions {conditions!r}. Known: {TRAIN}, {HELD_OUT}.")
-    drawn = draws.uniforms(draws.key(_PART, conditions == HELD_OUT, [int(key.astype(np.int64))]), 20)[0].tolist()
-    number = iter(drawn).__next__
+    if conditions not in CONDITIONS:
+        raise ValueError(f"There are no conditions {conditions!r}. Known: {', '.join(CONDITIONS)}.")
+    keys = np.asarray([draws.key(_PART, CONDITIONS.index(conditions), key)])
+    number = iter(draws.uniforms(keys, 24)[0].tolist()).__next__
 
     def between(low: float, high: float) -> float:
         return low + (high - low) * number()
 
-    azimuth, smooth = between(0, 360), number() < 0.6
-    if conditions == TRAIN:
-        camera = Camera(azimuth, between(-10, 50), between(2.7, 3.6), between(36, 44))
-        light = Light((between(-1, 1), between(0.2, 1.2), between(0.4, 1.2)), between(0.25, 0.5))
-        grey = between(90, 235)
-        colour = (_near(grey, between(-35, 35)), _near(grey, between(-35, 35)), _near(grey, between(-35, 35)))
-        tone = between(20, 235)
-        tint = between(-15, 15)
-        top = (_near(tone, tint), tone, _near(tone, -tint))
-        shade = between(-40, 25)
-        return View(camera, light, colour, Backdrop(top, (_near(top[0], shade), _near(top[1], shade), _near(top[2], shade))), smooth)
-    elevation = between(0, 45)
-    elevation = elevation + 35 if elevation > 20 else elevation - 35
-    camera = Camera(azimuth, elevation, between(2.5, 4.2), between(34, 48), between(-20, 20))
-    side = 1.0 if number() < 0.5 else -1.0
-    light = Light((side * between(0.9, 1.3), between(-0.4, 0.5), between(0, 0.35)), between(0.06, 0.18))
-    vivid = _vivid(number())
-    top, bottom = (tuple(between(20, 235) for _ in range(3)) for _ in range(2))
-    texture = between(0.25, 0.6)
-    return View(camera, light, vivid, Backdrop(top, bottom, texture, int(key.astype(np.int64))), smooth)  # type: ignore[arg-type]
+    return _usual(between) if conditions == TRAIN else _unusual(between, int(key))
 
 
-def _near(value: float, offset: float) -> float:
-    return min(255.0, max(0.0, value + offset))
+def _usual(between: Between) -> View:
+    camera = Camera(between(0, 360), between(-10, 50), between(2.7, 3.6), between(36, 44))
+    light = Light((between(-1, 1), between(0.2, 1.2), between(0.4, 1.2)), between(0.25, 0.5))
+    colour = _greyish(between(90, 235), between(-35, 35), between(-35, 35))
+    tone, warm, shade = between(20, 235), between(-15, 15), between(-40, 25)
+    background = Backdrop(_greyish(tone, warm, -warm), _greyish(tone + shade, warm, -warm))
+    return View(camera, light, colour, background, between(0, 1) < 0.6)
 
 
-def _vivid(hue: float) -> Colour:
-    """A saturated colour, which no view for training has."""
-    red, green, blue = (70 + 175 * min(1.0, max(0.0, abs((hue * 6 + shift) % 6 - 3) - 1)) for shift in (0, 4, 2))
+def _unusual(between: Between, key: int) -> View:
+    elevation = between(-10, 20)
+    elevation = elevation + 55 if elevation > 0 else elevation - 15
+    camera = Camera(between(0, 360), elevation, between(2.6, 3.9), between(35, 46), between(-15, 15))
+    side = 1.0 if between(0, 1) < 0.5 else -1.0
+    light = Light((side * between(0.9, 1.3), between(-0.3, 0.5), between(0.05, 0.4)), between(0.1, 0.22))
+    colour = _vivid(between(0, 1), 90, 250)
+    top, bottom = (_greyish(between(40, 215), between(-70, 70), between(-70, 70)) for _ in range(2))
+    return View(camera, light, colour, Backdrop(top, bottom, between(0.25, 0.6), key), between(0, 1) < 0.6)
+
+
+def _greyish(grey: float, red: float, blue: float) -> Colour:
+    red, green, blue = (min(255.0, max(0.0, value)) for value in (grey + red, grey, grey + blue))
     return red, green, blue
+
+
+def _vivid(hue: float, dark: float, bright: float) -> Colour:
+    """A saturated colour; hue 0 to 1 goes once around."""
+    red, green, blue = (min(1.0, max(0.0, abs((hue * 6 + shift) % 6 - 3) - 1)) for shift in (0, 4, 2))
+    return dark + (bright - dark) * red, dark + (bright - dark) * green, dark + (bright - dark) * blue
 
 
 def backdrop(background: Backdrop, size: int) -> NDArray[np.float32]:
@@ -136,12 +140,10 @@ def backdrop(background: Backdrop, size: int) -> NDArray[np.float32]:
     if background.texture:
         import cv2
 
-        for cells in (3, 7, 17):  # blots of three sizes
-            numbers = draws.uniforms(draws.key(_PART, cells, [background.key]), cells * cells * 3).reshape(cells, cells, 3)
-            blots = cv2.resize(numbers.astype(np.float32), (size, size), interpolation=cv2.INTER_CUBIC)
-            image = image + background.texture * 70 * (blots - 0.5)
-        noise = draws.uniforms(draws.key(_PART, 1, [background.key]), size * size).reshape(size, size, 1)
-        image = image + background.texture * 60 * (noise.astype(np.float32) - 0.5)
+        for cells, contrast in ((3, 70), (7, 70), (17, 70), (size, 60)):  # blots of three sizes, and noise
+            keys = np.asarray([draws.key(_PART, cells, background.key)])
+            blots = draws.uniforms(keys, cells * cells * 3).reshape(cells, cells, 3).astype(np.float32) - np.float32(0.5)
+            image = image + background.texture * contrast * cv2.resize(blots, (size, size), interpolation=cv2.INTER_CUBIC)
     return np.clip(image, 0, 255, dtype=np.float32)
 
 
@@ -166,17 +168,7 @@ def render(
         uint8 (size, size, 3) RGB.
     """
     fine = size * SAMPLES
-    low, high = mesh.vertices.min(0), mesh.vertices.max(0)
-    half = float(np.linalg.norm((high - low).astype(np.float64))) / 2
-    if not (half > 0 and math.isfinite(half)):
-        raise ValueError("A mesh without extent cannot be rendered: its vertices are all equal, or some are not finite.")
-    if camera.distance <= 1.05:
-        raise ValueError(f"The camera is {camera.distance} away and would be within the mesh; expected more than 1.05.")
-    axes = _axes(camera)
-    seen = ((mesh.vertices - (low + high) / 2) / half).astype(np.float32) @ axes.T  # (v, 3), x right, y up, z to the camera
-    nearness = 1 / (camera.distance - seen[:, 2])  # (v,)
-    scale = fine / 2 / math.tan(math.radians(camera.field / 2))
-    x, y = fine / 2 + scale * seen[:, 0] * nearness, fine / 2 - scale * seen[:, 1] * nearness
+    seen, nearness, x, y = _projected(mesh, camera, fine)
     corners = np.stack([x, y, nearness], -1)[mesh.faces]  # (f, 3, 3)
     pixel, face = _visible(corners, fine)
     image = backdrop(background, size).repeat(SAMPLES, 0).repeat(SAMPLES, 1).reshape(-1, 3)  # (fine * fine, 3)
@@ -193,6 +185,23 @@ def _axes(camera: Camera) -> NDArray[np.float32]:
     up = np.cross(back, right)
     right, up = math.cos(roll) * right + math.sin(roll) * up, math.cos(roll) * up - math.sin(roll) * right
     return np.stack([right, up, back]).astype(np.float32)
+
+
+def _projected(
+    mesh: Mesh, camera: Camera, side: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    """Where the vertices are: in the camera's axes (v, 3), their 1 / depth, and their place x and y in pixels, (v,) each."""
+    low, high = mesh.vertices.min(0), mesh.vertices.max(0)
+    half = float(np.linalg.norm((high - low).astype(np.float64))) / 2
+    if not (half > 0 and math.isfinite(half)):
+        raise ValueError("A mesh without extent cannot be rendered: its vertices are all equal, or some are not finite.")
+    if camera.distance <= 1.05:
+        raise ValueError(f"The camera is {camera.distance} away and would be within the mesh; expected more than 1.05.")
+    seen = ((mesh.vertices - (low + high) / 2) / half).astype(np.float32) @ _axes(camera).T  # (v, 3)
+    nearness = 1 / (np.float32(camera.distance) - seen[:, 2])
+    scale = np.float32(side / 2 / math.tan(math.radians(camera.field / 2)))
+    middle = np.float32(side / 2)
+    return seen, nearness, middle + scale * seen[:, 0] * nearness, middle - scale * seen[:, 1] * nearness
 
 
 def _spread(counts: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -229,7 +238,10 @@ def _visible(corners: NDArray[np.float32], side: int) -> tuple[NDArray[np.int64]
 
     far = crossing(top, bottom)
     near = np.where(height < middle[face, 1], crossing(top, middle), crossing(middle, bottom))
-    begin, end = (np.clip(np.ceil(edge - np.float32(0.5)), 0, side).astype(np.int64) for edge in (np.minimum(far, near), np.maximum(far, near)))
+    begin, end = (
+        np.clip(np.ceil(edge - np.float32(0.5)), 0, side).astype(np.int64)
+        for edge in (np.minimum(far, near), np.maximum(far, near))
+    )
     run, column = _spread(end - begin)  # (p,)
     column += begin[run]
     owner = face[run]  # (p,)
@@ -239,7 +251,9 @@ def _visible(corners: NDArray[np.float32], side: int) -> tuple[NDArray[np.int64]
     slope_x = (along[:, 2] * down[:, 1] - down[:, 2] * along[:, 1]) / area
     slope_y = (down[:, 2] * along[:, 0] - along[:, 2] * down[:, 0]) / area
     start = corners[:, 0]
-    left = start[:, 2][face] + slope_y[face] * (height - start[:, 1][face]) - slope_x[face] * (start[:, 0][face] - np.float32(0.5))  # (r,)
+    left = (
+        start[:, 2][face] + slope_y[face] * (height - start[:, 1][face]) - slope_x[face] * (start[:, 0][face] - np.float32(0.5))
+    )  # (r,)
     depth = left[run] + slope_x[owner] * column.astype(np.float32)
     depth = np.clip(depth, corners[:, :, 2].min(1)[owner], corners[:, :, 2].max(1)[owner])  # a sliver's slope is not exact
     pixel = row[run] * side + column
