@@ -32,6 +32,7 @@ COMMANDS = (
             "latency",
             "footprint",
             "cdcl",
+            "cmah",
             "comkd_cifar100",
             "upscaling",
             "descriptors",

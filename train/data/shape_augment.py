@@ -25,7 +25,7 @@ def augment_clouds(clouds: NDArray[np.float32], keys: NDArray[np.uint64]) -> NDA
     turn[:, 0, 2], turn[:, 2, 0] = np.sin(angle), -np.sin(angle)
     turn[:, 1, 1] = 1
     shift = SHIFT * (2 * drawn[:, 4:] - 1)
-    first, second = draws.uniforms(draws.key(1, keys.astype(np.int64)), 6 * n).astype(np.float32).reshape(2, b, n, 3)
+    first, second = np.moveaxis(draws.uniforms(draws.key(1, keys.astype(np.int64)), 6 * n).reshape(b, 2, n, 3), 1, 0)
     normal = np.sqrt(-2 * np.log1p(-first)) * np.cos(2 * np.pi * second)  # Box and Muller
     found = (clouds * scale[:, None]) @ turn + shift[:, None] + np.clip(JITTER * normal, -MOST, MOST)
     return found.astype(np.float32)
