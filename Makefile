@@ -18,6 +18,8 @@ ASAN := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-p
 STRICT := -std=c++17 -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror -pthread -ffp-contract=off -Icpp_ext/include
 HAMMING_DRIVER := $(STRICT) tests/cpp_ext/hamming_driver.cpp
 DESCRIPTORS_DRIVER := $(STRICT) tests/cpp_ext/descriptors_driver.cpp $(addprefix cpp_ext/src/descriptors_,avx2.cpp avx512.cpp avx512_bf16.cpp neon.cpp portable.cpp)
+POINTS_DRIVER := $(STRICT) tests/cpp_ext/points_driver.cpp $(addprefix cpp_ext/src/points_,avx2.cpp avx512.cpp neon.cpp portable.cpp)
+HERE := -march=native -Wno-maybe-uninitialized  # all kernels that this processor runs; GCC 12 warns of its own AVX-512 headers
 SANITIZED := tests/runtime/ops tests/runtime/test_index.py tests/runtime/test_index_choice.py
 SITE = $(abspath $(shell $(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))"))
 
@@ -55,11 +57,14 @@ sanitize: $(VENV)/.installed-dev  ## the native ops and their tests under ASan, 
 	$(CXX) $(HAMMING_DRIVER) -O1 -g -fsanitize=thread -o build/sanitize/hamming-thread && build/sanitize/hamming-thread
 	$(CXX) $(DESCRIPTORS_DRIVER) -O1 -g $(ASAN) -o build/sanitize/descriptors-address && build/sanitize/descriptors-address
 	$(CXX) $(DESCRIPTORS_DRIVER) -O1 -g -fsanitize=thread -o build/sanitize/descriptors-thread && build/sanitize/descriptors-thread
+	$(CXX) $(POINTS_DRIVER) $(HERE) -O1 -g $(ASAN) -o build/sanitize/points-address && build/sanitize/points-address
+	$(CXX) $(POINTS_DRIVER) $(HERE) -O1 -g -fsanitize=thread -o build/sanitize/points-thread && build/sanitize/points-thread
 
-test-aarch64:  ## both native ops on an emulated ARM processor: NEON against what is counted and summed one by one
+test-aarch64:  ## the native ops on an emulated ARM processor: NEON against what is counted and summed one by one
 	mkdir -p build
 	$(CXX_AARCH64) $(HAMMING_DRIVER) -O2 -static -o build/hamming-aarch64 && $(QEMU_AARCH64) build/hamming-aarch64
 	$(CXX_AARCH64) $(DESCRIPTORS_DRIVER) -O2 -static -o build/descriptors-aarch64 && $(QEMU_AARCH64) build/descriptors-aarch64
+	$(CXX_AARCH64) $(POINTS_DRIVER) -O2 -static -o build/points-aarch64 && $(QEMU_AARCH64) build/points-aarch64
 
 fuzz: $(VENV)/.installed-dev  ## the readers of index files, with damaged ones, for FUZZ_SECONDS
 	$(BIN)/python tests/fuzz/fuzz_index_file.py --seconds $(FUZZ_SECONDS)

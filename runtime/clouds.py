@@ -254,11 +254,9 @@ def _refuse_truncated(content: bytes, kind: str, name: str) -> None:
 
 def _read_array(content: bytes, name: str) -> NDArray[Any]:
     try:
-        found = np.load(io.BytesIO(content), allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
+        found: NDArray[Any] = np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
+    except (ValueError, EOFError, OSError, MemoryError) as error:  # a header may promise more than memory holds
         raise UnreadableCloud(f"{name} is no .npy file of numbers, or truncated: {error}") from error
-    if not isinstance(found, np.ndarray):
-        raise UnreadableCloud(f"{name} holds several arrays; expected one of numbers (n, 3)")
     return found
 
 

@@ -32,7 +32,7 @@ struct PointKernels {
     std::int32_t (*update)(Axes axes, const float* centre, float* nearest);
 
     // The rows, ascending, and square distances of points among which the k nearest to `centre` are, equals included; how many.
-    // distances (padded) is scratch. For k above kPointBlock these are all points.
+    // distances (padded) is scratch; rows and near have room for kPointBlock more than n. For k above kPointBlock these are all points.
     std::ptrdiff_t (*candidates)(Axes axes, const float* centre, std::ptrdiff_t k, float* distances, std::int32_t* rows,
                                  float* near);
 

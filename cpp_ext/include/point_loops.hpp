@@ -4,7 +4,8 @@
 // standard library, and templates over a V of an anonymous namespace, which no linker merges.
 //
 // V: `Reg` of `lanes` floats and `Int` of as many int32; all, load, store, sub, mul, add, smaller, larger, largest (a scalar); int_all,
-// int_add, int_store, int_smallest; mask_at_most (bit i: lane i of a <= b); keep_larger (where x > best: best = x, at = now);
+// int_add, int_store, int_smallest; append (the lanes that are at most `bound` to near, their numbers from
+// `first` on to rows; how many; up to `lanes` of each are written); keep_larger (where x > best: best = x, at = now);
 // where_equal (lane i of `at` where a == b, else the largest int32); add_less, add_at_most (sum + 1 where a < b, a <= b), add_before
 // (where a < b, or a == b in a lane behind `lane`); int_iota. `accumulators` of `update` divide kPointBlock / lanes.
 #pragma once
@@ -97,17 +98,6 @@ struct PointLoops {
         return V::int_smallest(first);
     }
 
-    // The lowest bit that is set.
-    static CONTRASTRT_INLINE Index lowest(unsigned mask) {
-#if defined(__GNUC__)
-        return __builtin_ctz(mask);
-#else
-        Index bit = 0;
-        for (; !(mask & 1U); mask >>= 1) ++bit;
-        return bit;
-#endif
-    }
-
     static Index candidates(Axes axes, const float* centre, Index k, float* distances, std::int32_t* rows, float* near) {
         constexpr Index vectors = kPointBlock / lanes;
         const Reg x = V::all(centre[0]), y = V::all(centre[1]), z = V::all(centre[2]);
@@ -125,30 +115,39 @@ struct PointLoops {
         }
         const Reg bound = V::all(k <= kPointBlock ? kth(least, k) : INFINITY);
         Index m = 0;
-        for (Index i = 0; i < axes.padded; i += lanes) {
-            const Reg found = V::load(distances + i);
-            unsigned mask = V::mask_at_most(found, bound);
-            while (mask) {
-                const Index row = i + lowest(mask);
-                mask &= mask - 1;
-                if (row >= axes.n) break;
-                rows[m] = static_cast<std::int32_t>(row);
-                near[m++] = distances[row];
-            }
-        }
+        for (Index i = 0; i < axes.padded; i += lanes)
+            m += V::append(V::load(distances + i), bound, static_cast<std::int32_t>(i), rows + m, near + m);
+        while (rows[m - 1] >= axes.n) --m;  // behind the points all is infinity, and so may the bound be
         return m;
     }
 
     // The k-th smallest of kPointBlock values.
     static CONTRASTRT_INLINE float kth(const Reg* values, Index k) {
+        constexpr Index vectors = kPointBlock / lanes;
         alignas(64) float flat[kPointBlock];
-        alignas(64) std::int32_t places[kPointBlock];
+        alignas(64) std::int32_t at_most[kPointBlock], bits[kPointBlock];
+        Int sums[vectors];
         CONTRASTRT_UNROLL
-        for (Index v = 0; v < kPointBlock / lanes; ++v) V::store(flat + v * lanes, values[v]);
-        ranks(flat, kPointBlock, places);
-        Index i = 0;
-        while (places[i] != k - 1) ++i;
-        return flat[i];
+        for (Index v = 0; v < vectors; ++v) {
+            V::store(flat + v * lanes, values[v]);
+            sums[v] = V::int_all(0);
+        }
+        for (Index j = 0; j < kPointBlock; ++j) {
+            const Reg other = V::all(flat[j]);
+            CONTRASTRT_UNROLL
+            for (Index v = 0; v < vectors; ++v) sums[v] = V::add_at_most(sums[v], other, values[v]);
+        }
+        CONTRASTRT_UNROLL
+        for (Index v = 0; v < vectors; ++v) V::int_store(at_most + v * lanes, sums[v]);
+        memcpy(bits, flat, sizeof bits);  // floats of 0 or more are in the order of their bits
+        std::int32_t found = 0x7FFFFFFF;
+        for (Index i = 0; i < kPointBlock; ++i) {
+            const std::int32_t one = at_most[i] >= k ? bits[i] : 0x7FFFFFFF;
+            found = found < one ? found : one;
+        }
+        float value;
+        memcpy(&value, &found, sizeof value);
+        return value;
     }
 
     // places[i] = how many of m values, a multiple of lanes, stand before value i, of equals the earlier.

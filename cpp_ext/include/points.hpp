@@ -59,13 +59,13 @@ struct Clouds {
 class PointScratch {
 public:
     explicit PointScratch(const Clouds& clouds)
-        : clouds_(clouds), floats_(size(5 * (clouds.padded() + kPointBlock) + kPointBlock)), rows_(size(clouds.n)) {
+        : clouds_(clouds), floats_(size(5 * (clouds.padded() + kPointBlock) + kPointBlock)), rows_(size(clouds.n + kPointBlock)) {
         keys_.reserve(size(clouds.n));
     }
 
     Axes axes() { return {row(0), row(1), row(2), clouds_.n, clouds_.padded()}; }
     float* distances() { return row(3); }
-    float* near() { return row(4); }  // has room for kPointBlock more
+    float* near() { return row(4); }  // this and `rows` have room for kPointBlock more
     std::int32_t* rows() { return rows_.data(); }
     std::vector<std::uint64_t>& keys() { return keys_; }  // has room for n
 

@@ -8,6 +8,21 @@
 
 namespace {
 
+// For each mask the lanes that are set, in front, and how many they are.
+struct Fronts {
+    unsigned char lanes[256][8], counts[256];
+};
+
+constexpr Fronts fronts() {
+    Fronts found{};
+    for (unsigned mask = 0; mask < 256; ++mask)
+        for (unsigned char lane = 0; lane < 8; ++lane)
+            if (mask >> lane & 1U) found.lanes[mask][found.counts[mask]++] = lane;
+    return found;
+}
+
+constexpr Fronts kFronts = fronts();
+
 struct Avx2 {
     using Reg = __m256;
     using Int = __m256i;
@@ -26,8 +41,12 @@ struct Avx2 {
         half = _mm_max_ps(half, _mm_movehl_ps(half, half));
         return _mm_cvtss_f32(_mm_max_ss(half, _mm_shuffle_ps(half, half, 1)));
     }
-    static CONTRASTRT_INLINE unsigned mask_at_most(Reg a, Reg b) {
-        return static_cast<unsigned>(_mm256_movemask_ps(_mm256_cmp_ps(a, b, _CMP_LE_OQ)));
+    static CONTRASTRT_INLINE std::ptrdiff_t append(Reg x, Reg bound, std::int32_t first, std::int32_t* rows, float* near) {
+        const int mask = _mm256_movemask_ps(_mm256_cmp_ps(x, bound, _CMP_LE_OQ));
+        const Int front = _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(kFronts.lanes[mask])));
+        int_store(rows, int_add(front, int_all(first)));
+        store(near, _mm256_permutevar8x32_ps(x, front));
+        return kFronts.counts[mask];
     }
 
     static CONTRASTRT_INLINE Int int_all(std::int32_t x) { return _mm256_set1_epi32(x); }

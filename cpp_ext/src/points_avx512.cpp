@@ -22,7 +22,12 @@ struct Avx512 {
     static CONTRASTRT_INLINE Reg smaller(Reg a, Reg b) { return _mm512_min_ps(a, b); }
     static CONTRASTRT_INLINE Reg larger(Reg a, Reg b) { return _mm512_max_ps(a, b); }
     static CONTRASTRT_INLINE float largest(Reg a) { return _mm512_reduce_max_ps(a); }
-    static CONTRASTRT_INLINE unsigned mask_at_most(Reg a, Reg b) { return _mm512_cmp_ps_mask(a, b, _CMP_LE_OQ); }
+    static CONTRASTRT_INLINE std::ptrdiff_t append(Reg x, Reg bound, std::int32_t first, std::int32_t* rows, float* near) {
+        const __mmask16 mask = _mm512_cmp_ps_mask(x, bound, _CMP_LE_OQ);
+        int_store(rows, _mm512_maskz_compress_epi32(mask, int_iota(first)));
+        store(near, _mm512_maskz_compress_ps(mask, x));
+        return __builtin_popcount(mask);
+    }
 
     static CONTRASTRT_INLINE Int int_all(std::int32_t x) { return _mm512_set1_epi32(x); }
     static CONTRASTRT_INLINE Int int_iota(std::int32_t first) { return int_add(int_all(first), lane_numbers()); }

@@ -22,9 +22,20 @@ struct Neon {
     static CONTRASTRT_INLINE Reg smaller(Reg a, Reg b) { return vminq_f32(a, b); }
     static CONTRASTRT_INLINE Reg larger(Reg a, Reg b) { return vmaxq_f32(a, b); }
     static CONTRASTRT_INLINE float largest(Reg a) { return vmaxvq_f32(a); }
-    static CONTRASTRT_INLINE unsigned mask_at_most(Reg a, Reg b) {
-        const std::uint32_t bits[4] = {1, 2, 4, 8};
-        return vaddvq_u32(vandq_u32(vcleq_f32(a, b), vld1q_u32(bits)));
+    static CONTRASTRT_INLINE std::ptrdiff_t append(Reg x, Reg bound, std::int32_t first, std::int32_t* rows, float* near) {
+        const uint32x4_t within = vcleq_f32(x, bound);
+        if (vmaxvq_u32(within) == 0) return 0;
+        float values[4];
+        std::uint32_t ones[4];
+        vst1q_f32(values, x);
+        vst1q_u32(ones, vshrq_n_u32(within, 31));
+        std::ptrdiff_t found = 0;
+        for (int i = 0; i < 4; ++i) {
+            rows[found] = first + i;
+            near[found] = values[i];
+            found += ones[i];
+        }
+        return found;
     }
 
     static CONTRASTRT_INLINE Int int_all(std::int32_t x) { return vdupq_n_s32(x); }

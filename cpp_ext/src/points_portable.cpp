@@ -46,10 +46,14 @@ struct Portable {
         for (int i = 1; i < 4; ++i) found = a.at[i] > found ? a.at[i] : found;
         return found;
     }
-    static CONTRASTRT_INLINE unsigned mask_at_most(Reg a, Reg b) {
-        unsigned mask = 0;
-        for (int i = 0; i < 4; ++i) mask |= static_cast<unsigned>(a.at[i] <= b.at[i]) << i;
-        return mask;
+    static CONTRASTRT_INLINE std::ptrdiff_t append(Reg x, Reg bound, std::int32_t first, std::int32_t* rows, float* near) {
+        std::ptrdiff_t found = 0;
+        for (int i = 0; i < 4; ++i) {
+            rows[found] = first + i;
+            near[found] = x.at[i];
+            found += x.at[i] <= bound.at[i];
+        }
+        return found;
     }
 
     static CONTRASTRT_INLINE Int int_all(std::int32_t x) { return {{x, x, x, x}}; }

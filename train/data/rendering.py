@@ -14,6 +14,8 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from runtime import ops
+
 from . import draws
 from .cad_parts import Mesh
 
@@ -147,6 +149,30 @@ def backdrop(background: Backdrop, size: int) -> NDArray[np.float32]:
     return np.clip(image, 0, 255, dtype=np.float32)
 
 
+def splats(points: NDArray[np.float32]) -> Mesh:
+    """A cloud as a mesh: at each point a square along the surface there, as wide as its neighbours are apart.
+
+    The surface's direction at a point is across the plane through its 8 nearest points.
+
+    Args:
+        points: (n, 3), n at least 1.
+    """
+    near = ops.nearest_points(points[None], points[None], min(9, max(len(points), 1)))[0]  # (n, 9), itself among them
+    away = points[near] - points[:, None]  # (n, 9, 3)
+    spread = away - away.mean(1, keepdims=True)
+    _, axes = np.linalg.eigh(
+        np.einsum("nki,nkj->nij", spread, spread).astype(np.float64)
+    )  # columns, the flattest direction first
+    reach = np.sqrt((away**2).sum(-1))[:, min(4, near.shape[1] - 1)]  # (n,)
+    extent = float(np.ptp(points, axis=0).max()) or 1.0
+    half = np.clip(reach, 0.25 * np.median(reach), 2 * np.median(reach)) * 0.75 + 1e-3 * extent
+    u, v = (axes[:, :, axis] * half[:, None] for axis in (1, 2))
+    corners = np.stack([points - u - v, points + u - v, points + u + v, points - u + v], 1)  # (n, 4, 3)
+    first = 4 * np.arange(len(points))[:, None]
+    faces = np.concatenate([first + np.array([0, 1, 2]), first + np.array([0, 2, 3])])
+    return Mesh(corners.reshape(-1, 3).astype(np.float32), faces.astype(np.int32))
+
+
 def picture(mesh: Mesh, view: View, size: int) -> NDArray[np.uint8]:
     """`render` with all of a view, uint8 (size, size, 3) RGB."""
     return render(
@@ -173,8 +199,9 @@ def render(
     pixel, face = _visible(corners, fine)
     image = backdrop(background, size).repeat(SAMPLES, 0).repeat(SAMPLES, 1).reshape(-1, 3)  # (fine * fine, 3)
     image[pixel] = _shaded(seen, mesh.faces, corners, pixel, face, fine, light, smooth)[:, None] * np.asarray(colour, np.float32)
-    mean = image.reshape(size, SAMPLES, size, SAMPLES, 3).mean((1, 3))  # (size, size, 3)
-    return np.clip(mean + 0.5, 0, 255).astype(np.uint8)
+    samples = image.reshape(fine, fine, 3)
+    total = sum(samples[i::SAMPLES, k::SAMPLES] for i in range(SAMPLES) for k in range(SAMPLES))  # (size, size, 3)
+    return np.clip(total / SAMPLES**2 + 0.5, 0, 255).astype(np.uint8)
 
 
 def _axes(camera: Camera) -> NDArray[np.float32]:

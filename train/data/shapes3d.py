@@ -236,23 +236,36 @@ def open_shapes(
     train: int = 96,
     val: int = 8,
     test: int = 24,
-    unseen: Sequence[str] = cad.UNSEEN,
+    unseen: Sequence[str] | None = None,
+    held_out: float = 0.05,
+    up: str = "",
 ) -> ShapeSets:
     """Open a data set of things, or the embedded one.
 
     Args:
-        path: None draws parametric families.
+        path: a folder or a zip in one of the layouts of shape_files; None draws parametric families.
         seed: of what is drawn, and of what is held out; test is the same for every seed.
         size: side of the pictures in pixels.
         points: of the clouds.
         views: pictures of each thing.
         train, val, test: things of each family, if they are drawn.
-        unseen: families that are held back from training.
+        unseen: families that are held back from training; None is cad.UNSEEN of what is drawn, and none of files.
+        held_out: part of the training things kept for validation, where the data has no part for it.
+        up: the axis that is up in the files, "y" or "z"; "" is z for ModelNet40's .off files and y otherwise.
+
+    Raises:
+        FileNotFoundError: there is no such folder or zip.
+        ValueError: it holds none of the layouts, or too few things.
     """
     if size < 8 or points < 1 or views < 1:
         raise ValueError(f"size={size}, points={points}, views={views} were given; expected at least 8, 1 and 1.")
-    assert path is None
-    return _drawn(seed, size, points, views, (train, val, test), tuple(unseen))
+    if up not in ("", "y", "z"):
+        raise ValueError(f"up={up!r} was given; expected y or z.")
+    if path is None:
+        return _drawn(seed, size, points, views, (train, val, test), cad.UNSEEN if unseen is None else tuple(unseen))
+    from .shape_files import Wanted, open_files_of_shapes
+
+    return open_files_of_shapes(path, Wanted(seed, size, points, views, held_out, tuple(unseen or ())), up)
 
 
 def _drawn(seed: int, size: int, points: int, views: int, each: tuple[int, int, int], unseen: tuple[str, ...]) -> ShapeSets:
