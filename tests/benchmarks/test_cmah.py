@@ -49,7 +49,9 @@ def out(tmp_path: Path) -> Path:
 
 def test_the_report_tells_every_figure_and_differences_by_seed(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
     written = out / "told.md"
-    assert cmah.main(["--report", "--out", str(out), "--write", str(written), "--plot", str(out / "map.png"), "--seeds", "3"]) == 0
+    assert (
+        cmah.main(["--report", "--out", str(out), "--write", str(written), "--plot", str(out / "map.png"), "--seeds", "3"]) == 0
+    )
     text = capsys.readouterr().out
     assert written.read_text() == text
     rows = [row for row in text.splitlines() if row.startswith("| CMAH |")]

@@ -25,7 +25,9 @@ def box(kind: str, **options: object) -> bytes:
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(1, 60), st.integers(0, 999), st.sampled_from((1e-300, 1e-30, 1.0, 1e30, 1e300)), st.sampled_from((0.0, 1e6)))
-def test_normalised_clouds_are_centred_and_in_the_unit_sphere_at_any_scale(n: int, seed: int, scale: float, offset: float) -> None:
+def test_normalised_clouds_are_centred_and_in_the_unit_sphere_at_any_scale(
+    n: int, seed: int, scale: float, offset: float
+) -> None:
     points = np.random.default_rng(seed).standard_normal((n, 3))
     found = clouds.normalise((points + offset) * scale)
     centred = points - points.mean(0)
@@ -95,7 +97,9 @@ def test_a_mesh_without_area_and_a_cloud_give_their_vertices() -> None:
 
 
 def test_objects_and_materials_of_one_file_are_one_mesh() -> None:
-    text = "mtllib none.mtl\no a\nusemtl a\nv 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\no b\nusemtl b\nv 0 0 5\nv 1 0 5\nv 0 1 5\nf 4 5 6\n"
+    text = (
+        "mtllib none.mtl\no a\nusemtl a\nv 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\no b\nusemtl b\nv 0 0 5\nv 1 0 5\nv 0 1 5\nf 4 5 6\n"
+    )
     vertices, faces = clouds.read_mesh(text.encode(), ".obj")
     assert len(faces) == 2
     assert sorted(vertices[faces].reshape(-1, 3)[:, 2]) == [0, 0, 0, 5, 5, 5]
@@ -156,7 +160,9 @@ def test_damaged_files_are_refused_by_a_sentence(content: bytes, suffix: str, se
         clouds.read_cloud(content, 8, suffix=suffix)
 
 
-@pytest.mark.parametrize(("kind", "options"), [("ply", {}), ("ply", {"encoding": "ascii"}), ("stl", {}), ("stl_ascii", {}), ("off", {})])
+@pytest.mark.parametrize(
+    ("kind", "options"), [("ply", {}), ("ply", {"encoding": "ascii"}), ("stl", {}), ("stl_ascii", {}), ("off", {})]
+)
 @pytest.mark.parametrize("share", [0.3, 0.6, 0.85])
 def test_a_truncated_mesh_is_refused(kind: str, options: dict[str, str], share: float) -> None:
     content = box(kind, **options)

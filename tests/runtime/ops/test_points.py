@@ -129,7 +129,9 @@ def test_what_is_no_number_is_refused(bad: float, twin: bool) -> None:
     points = draw((2, 70), 1)
     spoilt = points.copy()
     spoilt[1, 69, 2] = bad
-    farthest, nearest = (ops.farthest_points_numpy, ops.nearest_points_numpy) if twin else (ops.farthest_points, ops.nearest_points)
+    farthest, nearest = (
+        (ops.farthest_points_numpy, ops.nearest_points_numpy) if twin else (ops.farthest_points, ops.nearest_points)
+    )
     with pytest.raises(ValueError, match="points must be finite"):
         farthest(spoilt, 3)
     with pytest.raises(ValueError, match="points must be finite"):

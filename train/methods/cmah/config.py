@@ -11,6 +11,9 @@ class Config:
 
     seed: int = 0  # of weights, batches, masks and augmentation
     # the data
+    held_out: float = 0.05  # part of the training instances kept for validation, where the data says none
+    up: str = ""  # axis that is up in the files of --data, y or z; empty: as its layout has it
+    unseen: tuple[str, ...] = ()  # families that are held back from training; empty: some of the embedded ones, none of --data
     instances: int = 96  # of each embedded family to train on, where no --data is given
     val_instances: int = 8  # held out
     test_instances: int = 24

@@ -61,7 +61,7 @@ def batches(
             "progress": torch.tensor([step / steps]),
         }
 
-    with ThreadPoolExecutor(1, thread_name_prefix="shapes") as pool:
+    with ThreadPoolExecutor(AHEAD, thread_name_prefix="shapes") as pool:
         waiting: deque[Future[Batch]] = deque()
         try:
             for step in itertools.count(start):

@@ -115,7 +115,7 @@ def aligned(queries: Encoded, database: Encoded) -> tuple[Encoded, Encoded]:
 def measure(queries: Encoded, database: Encoded, lengths: tuple[int, ...], *, both: bool = True) -> dict[str, float]:
     """Of every way to compare: mAP of the whole ranking, mAP@50 (over min(R, 50)), and precision within radius 2 of codes.
 
-    Relevant is what has the query's family. Ties count by expectation (train.retrieval); "chance" is where everything ties.
+    Relevant is what has the query's family; where no family is known there is nothing to tell. Ties count by expectation (train.retrieval); "chance" is where everything ties.
 
     Args:
         queries, database: share no instance.
@@ -126,7 +126,9 @@ def measure(queries: Encoded, database: Encoded, lengths: tuple[int, ...], *, bo
     for direction, (one, other) in directions.items():
         if direction == "shape_to_image" and not both:
             continue
-        relevant = one.label[:, None] == other.label[None]
+        relevant = (one.label[:, None] == other.label[None]) & (one.label[:, None] >= 0)
+        if not relevant.any():
+            continue
         same = np.zeros(relevant.shape, np.int16)
         found[f"{direction}/chance/map"] = [retrieval.mean_average_precision(same, relevant)]
         for name, distances in _distances(one.features, other.features, lengths):

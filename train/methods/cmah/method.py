@@ -75,7 +75,7 @@ class CMAH(Method):
             raise ValueError(f"{data} has {len(sets.train)} instances to train on; a contrast needs 2 at least")
         rows = [row % len(sets.val) for row in range(SAMPLES)]
         return {
-            "families": list(sets.train.families),
+            "families": [sets.train.families[label] for label in np.unique(sets.train.labels).tolist() if label >= 0],
             "images": [torch.from_numpy(sets.val.image(row, 0)) for row in rows],
             "clouds": [torch.from_numpy(sets.val.cloud(row)) for row in rows],
         }
@@ -224,6 +224,7 @@ class CMAH(Method):
             found |= self._measured(asking, train.and_also(joining), "unseen/", recall=False)
         return found
 
+    @torch.no_grad()
     def _encoded(self, shapes: Shapes) -> measures.Encoded:
         config = self.config
 
@@ -261,11 +262,15 @@ class CMAH(Method):
 
     @torch.no_grad()
     def _score(self, train: Shapes, val: Shapes) -> float:
-        """Mean mAP of held-out training instances over code lengths and directions."""
-        found = self._measured(self._encoded(val), self._encoded(train), "", recall=False)
+        """Of held-out training instances, the mean over code lengths and directions of mAP, or of recall at 10 where no family is known."""
+        found = self._measured(self._encoded(val), self._encoded(train), "")
         ways = set(map(str, self.config.bits)) if self.config.contrast_weight else {"float"}
-        chosen = [value for name, value in found.items() if name.endswith("/map") and name.split("/")[1] in ways]
-        return float(np.mean(chosen))
+        values: dict[str, list[float]] = {}
+        for name, value in found.items():
+            _, way, measure = name.split("/")
+            if way in ways:
+                values.setdefault(measure, []).append(value)
+        return float(np.mean(values.get("map") or values["r10"]))
 
     # export
 
@@ -344,4 +349,7 @@ def _open(config: Config, data: Path | None) -> ShapeSets:
         train=config.instances,
         val=config.val_instances,
         test=config.test_instances,
+        unseen=config.unseen or None,
+        held_out=config.held_out,
+        up=config.up,
     )

@@ -13,11 +13,13 @@ from torch import Tensor
 
 from train.blocks.masking import split
 from train.contract import Batch
+from train.data.shapes3d import ShapeSets
 from train.methods.cmah.config import PRESETS, SMOKE
 from train.methods.cmah.method import CMAH
 
 CONTRAST = {"reconstruction_weight": 0.0, "masked_weight": 0.0}
 AUTOENCODING = {"contrast_weight": 0.0}
+DIRECTIONS = ("image_to_shape", "shape_to_image")
 
 
 @functools.cache
@@ -25,9 +27,16 @@ def facts() -> dict[str, object]:
     return CMAH.prepare(SMOKE, None)
 
 
+@functools.cache
+def opened() -> tuple[None, ShapeSets]:
+    return None, CMAH(SMOKE, facts())._sets(None)
+
+
 def made(**fields: object) -> CMAH:
     torch.manual_seed(0)
-    return CMAH(dataclasses.replace(SMOKE, **fields), facts())  # type: ignore[arg-type]
+    method = CMAH(dataclasses.replace(SMOKE, **fields), facts())  # type: ignore[arg-type]
+    method._opened = opened()
+    return method
 
 
 @functools.cache
@@ -139,7 +148,7 @@ def test_masked_views_leave_the_statistics_of_what_is_deployed() -> None:
 def test_an_evaluation_tells_of_every_way_and_direction() -> None:
     method = made()
     found = method.evaluate(None, "test")
-    for direction in ("image_to_shape", "shape_to_image"):
+    for direction in DIRECTIONS:
         for way in ("8", "16", "float", "lsh_8", "lsh_16"):
             assert {f"{direction}/{way}/{measure}" for measure in ("map", "map50", "r1", "r10")} <= set(found)
             assert f"unseen/{direction}/{way}/map" in found
@@ -175,3 +184,12 @@ def test_presets_have_the_sizes_they_are_named_for() -> None:
     paper, edge = PRESETS["paper"], PRESETS["edge"]
     assert (paper.width, paper.depth, paper.heads, paper.image_size, paper.patch) == (384, 12, 6, 224, 16)
     assert (edge.width, edge.depth, edge.heads, edge.image_size, edge.patch) == (192, 4, 3, 64, 8)
+
+
+def test_without_families_the_very_instance_is_looked_for() -> None:
+    method = made()
+    sets = method._sets(None)
+    val, train = (dataclasses.replace(part, labels=np.full(len(part), -1)) for part in (sets.val, sets.train))
+    found = method._measured(method._encoded(val), method._encoded(train), "")
+    assert "image_to_shape/16/r10" in found and not any(name.endswith("/map") for name in found)
+    assert method._score(train, val) == np.mean([found[f"{way}/{bits}/r10"] for way in DIRECTIONS for bits in (8, 16)])
