@@ -14,6 +14,8 @@ PACKAGES = (
     "numpy",
     "faiss-cpu",
     "usearch",
+    "fpsample",
+    "scipy",
     "opencv-python-headless",
     "onnxruntime",
     "onnxruntime-gpu",

@@ -37,6 +37,7 @@ COMMANDS = (
             "upscaling",
             "descriptors",
             "hamming",
+            "points",
             "gpu_acceptance",
         )
     ),
