@@ -153,16 +153,17 @@ def _cloud(files: Files, name: str, points: int) -> NDArray[np.float32]:
 
 
 def _mesh(files: Files, name: str, points: int, up: str) -> Mesh:
-    """The file's triangles about the middle of their box, or discs at its points; y up."""
+    """The file's triangles about the middle of their box, its longest side 1, or discs at its points; y up."""
     faces = np.zeros((0, 3), np.int64)
     if _suffix(name) in clouds.MESHES:
         try:
             vertices, faces = clouds.read_mesh(files.read(name), _suffix(name))
         except clouds.UnreadableCloud as error:
             raise clouds.UnreadableCloud(f"{files.where(name)} cannot be read: {error}. Repair or remove the file.") from error
-    if len(faces) and np.ptp(vertices, axis=0).any():
+    extent = float(np.ptp(vertices, axis=0).max()) if len(faces) else 0.0
+    if extent > 0:
         middle = vertices.min(0) / 2 + vertices.max(0) / 2
-        mesh = Mesh((vertices - middle).astype(np.float32), faces.astype(np.int32))
+        mesh = Mesh(((vertices - middle) / extent).astype(np.float32), faces.astype(np.int32))
     else:
         mesh = splats(clouds.resample(_cloud(files, name, points), points))
     return _upright(mesh, up)

@@ -77,7 +77,7 @@ class Shapes:
     """Things with a label each.
 
     Args:
-        labels: int64 (n,), index of `families`; -1 where it is unknown.
+        labels: int64 (n,), index of `families`.
         families: names of all classes, those of other parts too.
         source: where clouds and pictures come from.
         rows: int64 (n,), the source's row of each thing.
@@ -157,12 +157,19 @@ class Shapes:
     @property
     def clouds(self) -> NDArray[np.float32] | None:
         """float32 (n, points, 3) where they are in memory, else None."""
-        return self.source.clouds[self.rows] if isinstance(self.source, Held) else None
+        return self.source.clouds[self._taken] if isinstance(self.source, Held) else None
 
     @property
     def images(self) -> NDArray[np.uint8] | None:
         """uint8 (n, views, size, size, 3) where they are in memory, else None."""
-        return self.source.images[self.rows] if isinstance(self.source, Held) else None
+        return self.source.images[self._taken] if isinstance(self.source, Held) else None
+
+    @property
+    def _taken(self) -> slice | NDArray[np.int64]:
+        """The rows; a slice, which copies nothing, where they are all of what is held."""
+        assert isinstance(self.source, Held)
+        whole = len(self) == len(self.source.names) and bool((self.rows == np.arange(len(self))).all())
+        return slice(None) if whole else self.rows
 
 
 @dataclass(frozen=True)

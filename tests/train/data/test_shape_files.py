@@ -245,6 +245,21 @@ def test_a_cloud_of_any_kind_has_a_picture(points: NDArray[np.float64], tmp_path
     assert np.isfinite(sets.train.cloud(0)).all()
 
 
+@pytest.mark.parametrize(("scale", "offset"), [(1e30, 0.0), (1e-30, 0.0), (1.0, 1e9)])
+def test_a_mesh_of_any_scale_and_place_has_the_same_picture(scale: float, offset: float, tmp_path: Path) -> None:
+    mesh = box((1, 2, 3))
+    for number in range(2):
+        put(tmp_path / "plain" / "box" / f"{number}.off", off(mesh))
+        lines = [f"OFF\n{len(mesh.vertices)} {len(mesh.faces)} 0"]
+        lines += [" ".join(repr(float(x) * scale + offset) for x in vertex) for vertex in mesh.vertices]
+        put(tmp_path / "odd" / "box" / f"{number}.off", "\n".join([*lines, *(f"3 {a} {b} {c}" for a, b, c in mesh.faces)]))
+    plain, odd = opened(tmp_path / "plain"), opened(tmp_path / "odd")
+    assert plain.train.names == odd.train.names
+    apart = np.linalg.norm(odd.train.cloud(0)[:, None] - plain.train.cloud(0), axis=2)
+    assert max(apart.min(0).max(), apart.min(1).max()) < 1e-5  # two points that are as far may change places
+    assert np.abs(odd.train.image(0, 0).astype(int) - plain.train.image(0, 0)).max() <= 1
+
+
 def test_what_is_no_layout_is_refused_with_those_that_are(tmp_path: Path) -> None:
     put(tmp_path / "a" / "b.txt", "x")
     with pytest.raises(ValueError, match=r"no mesh or cloud among the 1 files.*ShapeNetRendering.*ply_data_train"):

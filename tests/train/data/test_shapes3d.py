@@ -78,6 +78,7 @@ def test_memory_holds_what_is_drawn_with_any_number_of_workers() -> None:
     np.testing.assert_array_equal(held.clouds[2], part.cloud(2))
     np.testing.assert_array_equal(held.images[2, 1], part.image(2, 1))
     assert held.names == part.names and held.in_memory() is held
+    assert np.shares_memory(held.clouds, held.clouds) and np.shares_memory(held.images, held.images)
     chosen = held.select([2, 0])
     np.testing.assert_array_equal(chosen.cloud(0), part.cloud(2))
     assert chosen.images is not None and chosen.images.shape == (2, 2, 24, 24, 3)
