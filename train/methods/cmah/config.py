@@ -46,7 +46,10 @@ class Config:
     masked_weight: float = 0.5  # of each of the two full-masked pairs beside the full-full one; ours
     masked_masked_weight: float = 0.0  # of the pair of masked views; ours
     reconstruction_weight: float = 1.0  # lambda_r, of L_3D + L_2D; 0 with masked_weight=0: contrast only
-    points_scale: float = 1.0  # factor on L_3D, which is small where clouds lie in the unit sphere; ours
+    points_weight: float = (
+        1.0  # of L_3D in it; ours: small where clouds lie in the unit sphere, so that small networks learn by more
+    )
+    pixels_weight: float = 1.0  # of L_2D in it
     reconstruction_warm_up: float = 0.0  # part of the steps over which lambda_r rises from 0; ours
     quantisation_weight: float = 0.0  # ours
     balance_weight: float = 0.0  # ours
@@ -86,6 +89,7 @@ SMALL = replace(
     point_width=32,
     hidden=192,
     embedding=64,
+    points_weight=20.0,
     decoder_width=64,
     decoder_depth=1,
     decoder_heads=2,

@@ -120,7 +120,7 @@ class CMAH(Method):
         )
 
     def loss(self, batch: Batch) -> tuple[Tensor, Losses]:
-        r"""$w_c L_c + \lambda_r (L_{3D} + L_{2D})$, with the quantisation and balance of codes where their weights are not 0.
+        r"""$w_c L_c + \lambda_r (w_p L_{3D} + w_i L_{2D})$, with the quantisation and balance of codes where their weights are not 0.
 
         $L_c$ = NCE(P, I) + $w_m$ (NCE(P̃, I) + NCE(P, Ĩ)) + $w_{mm}$ NCE(P̃, Ĩ), the mean over code lengths and the float embedding, of
         the global batch.
@@ -141,12 +141,13 @@ class CMAH(Method):
             if config.contrast_weight and (config.masked_weight or config.masked_masked_weight):
                 masked = self._codes(*seen, tracked=False)
             if self.autoencoder is not None:
-                cloud, told = self.autoencoder(
+                cloud, image_told = self.autoencoder(
                     *seen, batch["centres"], (kept_groups, kept_patches), (hidden_groups, hidden_patches)
                 )
-                parts["points"] = config.points_scale * chamfer(cloud, pick(batch["neighbourhoods"], hidden_groups))
-                parts["pixels"] = masked_pixels(told, pick(patches(pixels, config.patch), hidden_patches))
-                total = total + self._reconstruction(batch["progress"]) * (parts["points"] + parts["pixels"])
+                parts["points"] = chamfer(cloud, pick(batch["neighbourhoods"], hidden_groups))
+                parts["pixels"] = masked_pixels(image_told, pick(patches(pixels, config.patch), hidden_patches))
+                reconstruction = config.points_weight * parts["points"] + config.pixels_weight * parts["pixels"]
+                total = total + self._reconstruction(batch["progress"]) * reconstruction
         if config.contrast_weight:
             instance = gather(batch["instance"])
             parts |= self._contrasts(whole, masked, instance)

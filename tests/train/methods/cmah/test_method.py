@@ -87,10 +87,10 @@ def test_masked_autoencoding_only_leaves_the_heads() -> None:
 
 def test_the_loss_is_the_sum_of_its_parts() -> None:
     fields = {"masked_masked_weight": 0.3, "quantisation_weight": 0.2, "balance_weight": 0.1, "contrast_weight": 2.0}
-    loss, parts = made(**fields, reconstruction_weight=0.5).train().loss(batch())
+    loss, parts = made(**fields, reconstruction_weight=0.5, points_weight=3.0, pixels_weight=0.7).train().loss(batch())
     inner = parts["contrast"] + 0.5 * parts["masked"] + 0.3 * parts["masked_masked"]
     inner += 0.2 * parts["quantisation"] + 0.1 * parts["balance"]
-    assert float(loss.detach()) == pytest.approx(float(2 * inner + 0.5 * (parts["points"] + parts["pixels"])), rel=1e-5)
+    assert float(loss.detach()) == pytest.approx(float(2 * inner + 0.5 * (3 * parts["points"] + 0.7 * parts["pixels"])), rel=1e-5)
 
 
 def test_the_contrast_is_the_formula() -> None:
