@@ -7,6 +7,7 @@ imported when the first one is read. Nothing here is random: what a file gives d
 from __future__ import annotations
 
 import io
+import logging
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -22,6 +23,7 @@ MESHES = (".ply", ".obj", ".off", ".stl")
 SUFFIXES = (*MESHES, ".npy", ".pts", ".xyz")
 
 _SPARE = 8  # points are thinned to so many times what is asked for, before the farthest are chosen
+_SILENT = logging.NullHandler()  # trimesh logs what it then raises
 _GOLDEN = (5**0.5 - 1) / 2
 _PLASTIC = 0.7548776662466927, 0.5698402909980532  # of the sequence that places points in faces (Roberts 2018, R2)
 
@@ -206,6 +208,7 @@ def _parse_mesh(content: bytes, kind: str, name: str) -> tuple[NDArray[np.float6
             f"trimesh is needed to read {kind} files and cannot be imported ({error}): pip install 'contrastrt[points]'",
             name="trimesh",
         ) from error
+    logging.getLogger("trimesh").addHandler(_SILENT)
     _refuse_truncated(content, kind, name)
     if kind in (".obj", ".off"):
         content = content.decode("utf-8", "replace").encode()
@@ -255,7 +258,7 @@ def _refuse_truncated(content: bytes, kind: str, name: str) -> None:
 def _read_array(content: bytes, name: str) -> NDArray[Any]:
     try:
         found: NDArray[Any] = np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
-    except (ValueError, EOFError, OSError, MemoryError) as error:  # a header may promise more than memory holds
+    except Exception as error:  # a damaged header is read as Python, or promises more than memory holds
         raise UnreadableCloud(f"{name} is no .npy file of numbers, or truncated: {error}") from error
     return found
 

@@ -1,5 +1,6 @@
 """Point clouds against what their definitions say: files of each kind, damaged ones, sampling by area, thinning, scale and offset."""
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -168,6 +169,23 @@ def test_a_truncated_mesh_is_refused(kind: str, options: dict[str, str], share: 
     content = box(kind, **options)
     with pytest.raises(UnreadableCloud):
         clouds.read_cloud(content[: int(share * len(content))], 8, suffix=f".{kind.removesuffix('_ascii')}")
+
+
+@pytest.mark.parametrize("kind", ["ply", "obj", "off", "stl", "npy", "xyz"])
+def test_damaged_bytes_give_points_or_a_refusal(kind: str, capfd: pytest.CaptureFixture[str]) -> None:
+    whole = io.BytesIO()
+    np.save(whole, SQUARE)
+    content = {"npy": whole.getvalue(), "xyz": b"1 2 3\n4 5 6\n"}.get(kind) or box(kind)
+    generator = np.random.default_rng(0)
+    for _ in range(60):
+        damaged = bytearray(content)
+        for place in generator.integers(0, len(damaged), generator.integers(1, 6)):
+            damaged[place] = generator.integers(256)
+        try:
+            assert np.isfinite(clouds.read_cloud(bytes(damaged), 8, suffix=f".{kind}")).all()
+        except UnreadableCloud:
+            continue
+    assert capfd.readouterr().err == ""
 
 
 def test_arrays_that_are_no_clouds_are_refused() -> None:
