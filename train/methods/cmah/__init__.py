@@ -12,7 +12,9 @@ cross-attention, and L = L_c + L_r with L_r of both modalities. All else is ours
 number in config.py; that tokens are masked before the encoder; that the contrast is the symmetric InfoNCE of tanh outputs, the same
 instance twice in a batch being no negative; the head (mean and maximum of tokens, 512, batch normalisation, GELU), normalised by their own
 batch for masked views; several code lengths at once, each with its own head; a float embedding beside them, learned by the same contrast,
-which is the ceiling and what random hyperplanes are put through; positions that are added once.
+which is the ceiling and what random hyperplanes are put through; positions that are added once; the preset `small` weighs L_3D by 20, since
+Chamfer distances of neighbourhoods are about 0.01 where the contrast is 3: after 300 steps held-out training instances' mAP was then 0.02 to 0.04
+higher at every length, one seed.
 
 Baselines by fields: contrast only: reconstruction_weight=0 masked_weight=0, where no masked view is made; masked autoencoding only:
 contrast_weight=0. The latter has no aligned head: it is read by the cosine of the pooled tokens of whole inputs, standardised over the
