@@ -13,7 +13,7 @@ number in config.py; that tokens are masked before the encoder; that the contras
 instance twice in a batch being no negative; the head (mean and maximum of tokens, 512, batch normalisation, GELU), normalised by their own
 batch for masked views; several code lengths at once, each with its own head; a float embedding beside them, learned by the same contrast,
 which is the ceiling and what random hyperplanes are put through; positions that are added once; the preset `small` weighs L_3D by 20, since
-Chamfer distances of neighbourhoods are about 0.01 where the contrast is 3: after 300 steps held-out training instances' mAP was then 0.02 to 0.04
+Chamfer distances of neighbourhoods are about 0.01 where the contrast is 3: after 300 steps held-out training instances' mAP was then 0.01 to 0.04
 higher at every length, one seed.
 
 Baselines by fields: contrast only: reconstruction_weight=0 masked_weight=0, where no masked view is made; masked autoencoding only:
