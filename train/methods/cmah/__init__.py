@@ -1,6 +1,6 @@
-"""CMAH: Contrastive Masked Autoencoders Self-Supervised Hashing for 2D image and 3D point cloud cross-modal retrieval.
+"""CMAH: Contrastive masked auto-encoders based self-supervised hashing for 2D image and 3D point cloud cross-modal retrieval.
 
-Wei, Cui, Liu, Hou, Xie, Zhou. arXiv 2408.05711.
+Rukai Wei, Heng Cui, Yu Liu, Yufeng Hou, Yanzhao Xie, Ke Zhou. arXiv 2408.05711.
 
 A transformer for clouds and one for images are taught, without labels, to put a cloud and a rendering of it at the same place of a
 Hamming space. Pairs are contrasted whole with whole and masked with whole; beside that, what was masked of both is told from what is
