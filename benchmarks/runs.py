@@ -22,10 +22,10 @@ def folder(out: Path, arm: str, seed: int) -> Path:
     return out / f"{name}-{seed}"
 
 
-def train(method: str, out: Path, data: Path, threads: int, arguments: Sequence[str]) -> Path:
+def train(method: str, out: Path, data: Path | None, threads: int, arguments: Sequence[str]) -> Path:
     """The model.pt of one run of `train.run`, trained if it is not there, from its checkpoint if there is one.
 
-    Its times go beside it into seconds.json, its words into log.txt.
+    Its times go beside it into seconds.json, its words into log.txt. Without `data` it is the embedded data.
 
     Raises:
         SystemExit: the training failed; with its last words.
@@ -35,7 +35,8 @@ def train(method: str, out: Path, data: Path, threads: int, arguments: Sequence[
         return model
     out.mkdir(parents=True, exist_ok=True)
     began = time.perf_counter()
-    command = [sys.executable, "-m", "train.run", method, "--data", str(data), "--out", str(out), "--resume", *arguments]
+    where = ["--data", str(data)] if data else []
+    command = [sys.executable, "-m", "train.run", method, *where, "--out", str(out), "--resume", *arguments]
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
     with (out / "log.txt").open("w", encoding="utf-8") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)

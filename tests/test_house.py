@@ -33,6 +33,7 @@ COMMANDS = (
             "latency",
             "footprint",
             "cdcl",
+            "cmah",
             "comkd_cifar100",
             "upscaling",
             "descriptors",

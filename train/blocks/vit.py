@@ -28,7 +28,7 @@ def _activation(name: str) -> nn.Module:
     return QuickGELU() if name == "quick_gelu" else nn.GELU()
 
 
-def _split_heads(tokens: Tensor, heads: int) -> Tensor:
+def split_heads(tokens: Tensor, heads: int) -> Tensor:
     """(n, t, c) -> (n, heads, t, c/heads)"""
     return torch.unflatten(tokens, 2, (heads, -1)).transpose(1, 2)
 
@@ -48,7 +48,7 @@ class Attention(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         """(n, t, c) -> (n, t, c)"""
         joint = F.linear(tokens, self.in_proj_weight, self.in_proj_bias)  # (n, t, 3c)
-        query, key, value = (_split_heads(part, self.heads) for part in joint.chunk(3, 2))  # (n, heads, t, c/heads)
+        query, key, value = (split_heads(part, self.heads) for part in joint.chunk(3, 2))  # (n, heads, t, c/heads)
         mixed = F.scaled_dot_product_attention(query, key, value, is_causal=self.causal)
         return self.out_proj(mixed.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
 
