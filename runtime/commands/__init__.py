@@ -6,9 +6,14 @@ import argparse
 from collections.abc import Iterator
 from types import ModuleType
 
-from . import hashing, inputs, labels, upscaling
+from . import hashing, inputs, labels, recognising, upscaling
 
-COMMANDS: dict[str, ModuleType] = {"zero_shot": labels, "super_resolver": upscaling, "cross_modal_hasher": hashing}
+COMMANDS: dict[str, ModuleType] = {
+    "zero_shot": labels,
+    "super_resolver": upscaling,
+    "cross_modal_hasher": hashing,
+    "few_shot_classifier": recognising,
+}
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
