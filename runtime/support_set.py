@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from .support_selection import Before, Chosen, Class, Rule, choose, unit_rows
 
+_AT_ONCE = 16  # images that are normalised at a time, in float64
 _ROUNDING = 1e-6  # what a unit row may be off by: it stays as it is, so that files and sets give each other the same bits
 
 
@@ -118,9 +119,10 @@ class SupportSet:
         if not len(descriptors):
             raise ValueError(f"class {name!r} was given no image; give at least one")
         found = Class(np.empty_like(descriptors), np.empty((len(descriptors), self.shape[1])))
-        for image, rows in enumerate(descriptors):
-            exact = unit_rows(rows)
-            near = np.abs(rows - exact).max(-1, keepdims=True) < _ROUNDING
-            found.descriptors[image] = np.where(near, rows, exact)
-            found.sums[image] = found.descriptors[image].sum(0, dtype=np.float64)
+        for start in range(0, len(descriptors), _AT_ONCE):
+            part = slice(start, start + _AT_ONCE)
+            exact = unit_rows(descriptors[part])
+            near = np.abs(descriptors[part] - exact).max(-1, keepdims=True) < _ROUNDING
+            found.descriptors[part] = np.where(near, descriptors[part], exact)
+            found.sums[part] = found.descriptors[part].sum(1, dtype=np.float64)
         return found

@@ -38,6 +38,7 @@ COMMANDS = (
             "descriptors",
             "hamming",
             "hashing_latency",
+            "few_shot_latency",
             "points",
             "gpu_acceptance",
         )
