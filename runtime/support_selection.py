@@ -99,11 +99,11 @@ class Class:
 
 @dataclass(frozen=True, eq=False)
 class _Group:
-    """Classes with about as many kept descriptors: places (g,), rows (g, 1, n, d), and which are theirs (g, n) as the ops take it."""
+    """Classes with about as many kept descriptors: places (g,), rows (g, 1, n, d), and which of them are theirs (g, n), None for all."""
 
     places: NDArray[np.int64]
     rows: NDArray[np.float32]
-    index: NDArray[np.int32]
+    index: NDArray[np.int32] | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -263,12 +263,13 @@ def _grouped(
     for size in np.unique(sizes):
         places = np.flatnonzero(sizes == size)
         n = int(counts[places].max())
-        group = _Group(places, np.zeros((len(places), 1, n, d), np.float32), np.full((len(places), n), -1, np.int32))
+        packed = np.zeros((len(places), 1, n, d), np.float32)
         for inside, at in enumerate(places.tolist()):
             rows = classes[at].descriptors.reshape(-1, d)[kept[at]]
-            group.rows[inside, 0, : counts[at]] = rows if center is None else unit_rows(rows - center)
-            group.index[inside, : counts[at]] = np.arange(counts[at])
-        found.append(group)
+            packed[inside, 0, : counts[at]] = rows if center is None else unit_rows(rows - center)
+        column = np.arange(n, dtype=np.int32)
+        index = np.where(column < counts[places, None], column, np.int32(-1))
+        found.append(_Group(places, packed, None if (counts[places] == n).all() else index))
     return tuple(found)
 
 

@@ -55,7 +55,7 @@ class SupportSet:
         """Of what is held: the descriptors, their sums and, once something was compared, what is kept."""
         chosen = self._chosen
         held = sum(found.descriptors.nbytes + found.sums.nbytes for found in self._classes.values())
-        return held + (0 if chosen is None else sum(group.rows.nbytes + group.index.nbytes for group in chosen.groups))
+        return held + (0 if chosen is None else sum(group.rows.nbytes for group in chosen.groups))
 
     def descriptors(self) -> dict[str, NDArray[np.float32]]:
         """Name -> unit descriptors (images, locations, d)."""

@@ -250,6 +250,7 @@ class FewShotClassifier:
         mask = chosen.select(query, described.thresholds)
         counts = mask.sum(1, keepdims=True) * chosen.neighbours()  # (n, classes): cosines that a logit sums
         scores = chosen.logits(query, mask, threads=threads) / counts
+        kept = {name: self._kept(chosen, place) for place, name in enumerate(chosen.names)} if explain else {}
         found = []
         for image, row in enumerate(scores):
             order = np.argsort(-row, kind="stable").tolist()
@@ -258,11 +259,8 @@ class FewShotClassifier:
             if explain:
                 evidence = [chosen.evidence(query[image], place, threads=threads) / counts[image, place] for place in order[:2]]
                 heat = evidence[0] - evidence[1] if len(evidence) > 1 else evidence[0]
-                why = Explanation(
-                    np.where(mask[image], heat, np.float32(0)).astype(np.float32).reshape(self.grid),
-                    mask[image].reshape(self.grid),
-                    {name: self._kept(chosen, place) for place, name in enumerate(chosen.names)},
-                )
+                shown = np.where(mask[image], heat, np.float32(0)).astype(np.float32)
+                why = Explanation(shown.reshape(self.grid), mask[image].reshape(self.grid), kept)
             found.append(Recognition(named, why))
         return found
 

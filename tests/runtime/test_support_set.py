@@ -217,8 +217,9 @@ def test_classes_of_all_sizes_share_few_arrays() -> None:
     counts = [len(rows) for rows in chosen.kept]
     assert len(set(counts)) > 25 and len(chosen.groups) < 40
     for group in chosen.groups:
-        for place, rows, index in zip(group.places, group.rows, group.index, strict=True):
-            assert (index >= 0).sum() == counts[place] >= 7 / 8 * index.size
+        index = np.tile(np.arange(group.rows.shape[2]), (len(group.places), 1)) if group.index is None else group.index
+        for place, rows, own in zip(group.places, group.rows, index, strict=True):
+            assert (own >= 0).sum() == counts[place] >= 7 / 8 * own.size
             assert np.array_equal(rows[0, : counts[place]], chosen.rows[place])
     assert found.nbytes >= sum(4 * L * D * images for images in range(1, 60)) + 4 * D * sum(counts)
 
