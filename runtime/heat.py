@@ -10,6 +10,7 @@ from .prepare import Geometry
 
 _SHORTEST, _LONGEST = 256, 768  # side of a picture, pixels
 _FOR, _AGAINST = np.array([230.0, 60.0, 20.0]), np.array([40.0, 90.0, 230.0])
+_LUMA = np.array([0.299, 0.587, 0.114])  # of ITU-R BT.601
 _STRONGEST = 0.75  # how much of the colour covers the image
 _DIMMED = 0.3  # brightness of what does not count
 
@@ -26,7 +27,7 @@ def visible(image: NDArray[np.uint8], geometry: Geometry) -> NDArray[np.uint8]:
 
 
 def overlay(image: NDArray[np.uint8], heat: NDArray[np.float32], selected: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """An image (h, w, 3) with each cell of a grid (r, c) in red where it speaks for the answer and in blue where against it.
+    """An image (h, w, 3) in grey, each cell of a grid (r, c) in red where it speaks for the answer and in blue where against it.
 
     The colour's strength is relative to the strongest cell. Cells that are not selected are dark.
 
@@ -36,11 +37,12 @@ def overlay(image: NDArray[np.uint8], heat: NDArray[np.float32], selected: NDArr
     h, w = image.shape[:2]
     scale = min(max(_SHORTEST / min(h, w), 1.0), _LONGEST / max(h, w))
     size = max(round(h * scale), 1), max(round(w * scale), 1)
-    shown = resize(np.ascontiguousarray(image), size, "bilinear").astype(np.float32)
+    shown = resize(np.ascontiguousarray(image), size, "bilinear") @ _LUMA  # (height, width)
     cells = np.ix_(*(np.arange(side) * count // side for side, count in zip(size, heat.shape, strict=True)))
     largest = float(np.abs(heat).max())
     strength = (heat / largest if largest else np.zeros_like(heat))[cells][:, :, None]  # (height, width, 1)
     colour = np.where(strength > 0, _FOR, _AGAINST)
     cover = _STRONGEST * np.abs(strength)
-    mixed = np.where(selected[cells][:, :, None], shown * (1 - cover) + colour * cover, shown * _DIMMED)
+    grey = shown[:, :, None]
+    mixed = np.where(selected[cells][:, :, None], grey * (1 - cover) + colour * cover, grey * _DIMMED)
     return mixed.round().clip(0, 255).astype(np.uint8)

@@ -34,6 +34,10 @@ def test_red_speaks_for_blue_against_and_what_does_not_count_is_dark() -> None:
     assert red[0] > 180 and red[2] < 80 and blue[2] > 180 and blue[0] < 80
     assert plain == [100, 100, 100] and dark == [30, 30, 30]
     assert (found == found[:1]).all()  # one row of cells
+    colourful = np.full((300, 300, 3), (250, 0, 0), np.uint8)
+    assert (
+        np.ptp(overlay(colourful, np.zeros((1, 1), np.float32), np.ones((1, 1), bool)), axis=-1).max() == 0
+    )  # its own red is grey
 
 
 def test_sizes_are_such_that_cells_can_be_seen() -> None:
