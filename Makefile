@@ -66,7 +66,7 @@ test-aarch64:  ## the native ops on an emulated ARM processor: NEON against what
 	$(CXX_AARCH64) $(DESCRIPTORS_DRIVER) -O2 -static -o build/descriptors-aarch64 && $(QEMU_AARCH64) build/descriptors-aarch64
 	$(CXX_AARCH64) $(POINTS_DRIVER) -O2 -static -o build/points-aarch64 && $(QEMU_AARCH64) build/points-aarch64
 
-fuzz: $(VENV)/.installed-dev  ## the readers of index files, with damaged ones, for FUZZ_SECONDS
+fuzz: $(VENV)/.installed-dev  ## the readers of index files and of classes, with damaged ones, for FUZZ_SECONDS
 	$(BIN)/python tests/fuzz/fuzz_index_file.py --seconds $(FUZZ_SECONDS)
 
 clean:  ## what building and checking left behind; runs/ stays

@@ -84,6 +84,28 @@ def decode(source: Source) -> NDArray[np.uint8]:
     return _from_bytes(*encoded(source))
 
 
+def listed(images: Source | Sequence[Source]) -> tuple[bool, list[Source]]:
+    """Whether several images were given, and the images: an array (n, h, w, 3) is n of them."""
+    if isinstance(images, np.ndarray):
+        return images.ndim == 4, list(images) if images.ndim == 4 else [images]
+    if isinstance(images, (str, Path, bytes)):
+        return False, [images]
+    return True, list(images)
+
+
+def decode_all(images: Sequence[Source]) -> list[NDArray[np.uint8]]:
+    """Each as `decode` has it; what is wrong with one that has no path of its own is said of its place among several."""
+    found = []
+    for place, image in enumerate(images):
+        try:
+            found.append(decode(image))
+        except UnreadableImage as error:
+            if len(images) == 1 or isinstance(image, (str, Path)):
+                raise
+            raise UnreadableImage(f"number {place}, counted from 0: {error}") from error
+    return found
+
+
 def encoded(source: str | Path | bytes) -> tuple[bytes, str]:
     """What a path or bytes hold, with a name for sentences; FileNotFoundError, or UnreadableImage where it is empty or truncated."""
     if isinstance(source, bytes):

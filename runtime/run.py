@@ -1,4 +1,4 @@
-"""Ask an artifact from the command line: labels of images, larger images, or what is alike, as its task has it."""
+"""Ask an artifact from the command line: labels of images, larger images, what is alike, or new classes, as its task has it."""
 
 from __future__ import annotations
 
@@ -25,6 +25,9 @@ examples:
   python -m runtime.run artifact/ film.mp4 -o larger.mp4                      a video, without its sound
   python -m runtime.run artifact/ index models/ photos/ -o parts.hidx         of hashing: codes of images and clouds, to search
   python -m runtime.run artifact/ query photo.jpg --index parts.hidx -k 5 --sheet hits.png   the nearest of them, and a picture
+  python -m runtime.run artifact/ enroll mug mugs/*.jpg --classes shop.fsc    of new classes: a class from a few photos
+  python -m runtime.run artifact/ classify photo.jpg --classes shop.fsc --heat why.png    which class, and where it was seen
+  python -m runtime.run artifact/ list --classes shop.fsc                     also add and forget
   python -m runtime.run artifact/ --check                   run the artifact's own proof on this device
 
 exit status: 0 done; 1 a file could not be used (the others were), or the proof failed; 2 a mistake in what was given
@@ -54,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if given.verbose:
             _tell(task.reports, as_json=given.json)
         return status
-    except (ValueError, OSError, RuntimeError) as error:  # the last from a device that fails
+    except (ValueError, OSError, MemoryError, RuntimeError) as error:  # the last from a device that fails
         return _fail(error)
     except ModuleNotFoundError as error:
         return _fail(error.msg)
@@ -71,7 +74,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("artifact", type=Path, help="the folder that `python -m export.onnx` wrote")
     parser.add_argument(
-        "inputs", nargs="*", help="files, folders (all below that fit), or patterns; for hashing after the word index or query"
+        "inputs",
+        nargs="*",
+        help="files, folders (all below that fit), or patterns; after a word: hashing's index, query; enroll, add, classify, list, forget",
     )
     parser.add_argument("--json", action="store_true", help="one JSON object a line, a file each; errors too")
     parser.add_argument("--threads", type=int, help="of one inference (default: one for each core)")

@@ -46,6 +46,19 @@ def hasher(hashing: SimpleNamespace, tmp_path: Path) -> Path:
     return tmp_path / "hasher"
 
 
+@pytest.fixture(scope="session")
+def enrolling() -> SimpleNamespace:
+    """The script of the few_shot_classifier artifact: build(folder, **options), images(count, seed), expected(images)."""
+    return SimpleNamespace(**runpy.run_path(str(Path(__file__).parent / "golden" / "make_few_shot_classifier.py")))
+
+
+@pytest.fixture
+def enroller(enrolling: SimpleNamespace, tmp_path: Path) -> Path:
+    """A few_shot_classifier artifact of one convolution, with a matcher."""
+    enrolling.build(tmp_path / "enroller")
+    return tmp_path / "enroller"
+
+
 @pytest.fixture
 def artifact(tiny: SimpleNamespace, tmp_path: Path) -> Path:
     """All three graphs."""

@@ -39,6 +39,7 @@ COMMANDS = (
             "descriptors",
             "hamming",
             "hashing_latency",
+            "few_shot_latency",
             "points",
             "gpu_acceptance",
         )

@@ -6,9 +6,14 @@ import argparse
 from collections.abc import Iterator
 from types import ModuleType
 
-from . import hashing, inputs, labels, upscaling
+from . import hashing, inputs, labels, recognising, upscaling
 
-COMMANDS: dict[str, ModuleType] = {"zero_shot": labels, "super_resolver": upscaling, "cross_modal_hasher": hashing}
+COMMANDS: dict[str, ModuleType] = {
+    "zero_shot": labels,
+    "super_resolver": upscaling,
+    "cross_modal_hasher": hashing,
+    "few_shot_classifier": recognising,
+}
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -24,7 +29,9 @@ def of(task: str, given: argparse.Namespace) -> ModuleType:
         raise ValueError(f"this command does not know what to ask of a {task}; it knows {', '.join(COMMANDS)}")
     for owners, action in _owned():
         if task not in owners and getattr(given, action.dest) != action.default:
-            raise ValueError(f"{action.option_strings[-1]} is for a {' or a '.join(owners)} artifact, and this one is a {task}")
+            *most, last = (f"a {owner}" for owner in owners)
+            named = f"{', '.join(most)} or {last}" if most else last
+            raise ValueError(f"{action.option_strings[-1]} is for {named} artifact, and this one is a {task}")
     return COMMANDS[task]
 
 

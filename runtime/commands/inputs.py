@@ -22,6 +22,7 @@ def add_shared(parser: Any) -> None:
         help="where to write: the larger image or video, a folder for several; or the index of codes",
     )
     parser.add_argument("--batch-size", type=int, default=8, help="images or clouds in one inference (default 8)")
+    parser.add_argument("--top-k", type=int, default=5, help="classes an image (default 5)")
 
 
 def paths(inputs: Iterable[str]) -> Iterator[Path]:

@@ -16,12 +16,11 @@ from ..whole import writing
 from .inputs import Progress, paths, report_error
 
 TITLE = "classification (zero_shot)"
-SHARED = ("batch_size",)
+SHARED = ("batch_size", "top_k")
 
 
 def add_options(parser: Any) -> None:
     """To a parser or a group of one."""
-    parser.add_argument("--top-k", type=int, default=5, help="classes an image (default 5)")
     parser.add_argument("--bank", type=Path, help="class bank to answer from, instead of the artifact's classes")
     parser.add_argument("--embed", type=Path, metavar="OUT.npz", help="write features instead of printing labels")
 

@@ -5,7 +5,12 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-_KINDS = {"zero_shot": "ZeroShotClassifier", "super_resolver": "SuperResolver", "cross_modal_hasher": "CrossModalHasher"}
+_KINDS = {
+    "zero_shot": "ZeroShotClassifier",
+    "super_resolver": "SuperResolver",
+    "cross_modal_hasher": "CrossModalHasher",
+    "few_shot_classifier": "FewShotClassifier",
+}
 
 
 def kind(task: str) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
@@ -15,7 +15,7 @@ from .. import clouds
 from ..artifact import Artifact, check_inputs, graph_file
 from ..choice import open_session
 from ..index import HammingIndex, Hits
-from ..prepare import Geometry, Source, UnreadableImage, batch, decode
+from ..prepare import Geometry, Source, batch, decode_all, listed
 from ..session import Options, Report, Session, finite, rows
 
 if TYPE_CHECKING:
@@ -102,18 +102,18 @@ class CrossModalHasher:
         self, images: Source | Sequence[Source], *, bits: int | None = None, batch_size: int | None = None
     ) -> NDArray[np.float32]:
         """What the codes are the signs of, (n, bits)."""
-        listed = _images(images)
+        _, given = listed(images)
         size, length = self._size(batch_size), self._length(bits)
-        parts = [self.answer_images(self.prepare_images(part), length) for part in _parts(listed, size)]
+        parts = [self.answer_images(self.prepare_images(part), length) for part in _parts(given, size)]
         return np.concatenate(parts) if parts else np.empty((0, length), np.float32)
 
     def logits_points(
         self, points: Cloud | Sequence[Cloud], *, bits: int | None = None, batch_size: int | None = None
     ) -> NDArray[np.float32]:
         """What the codes are the signs of, (n, bits)."""
-        listed = _clouds(points)
+        given = _clouds(points)
         size, length = self._size(batch_size), self._length(bits)
-        parts = [self.answer_points(*self.prepare_points(part), length) for part in _parts(listed, size)]
+        parts = [self.answer_points(*self.prepare_points(part), length) for part in _parts(given, size)]
         return np.concatenate(parts) if parts else np.empty((0, length), np.float32)
 
     # search
@@ -158,7 +158,7 @@ class CrossModalHasher:
 
     def prepare_images(self, images: Sequence[Source]) -> NDArray[np.uint8]:
         """What the graph of images takes: uint8 (n, 3, h, w)."""
-        return batch([_named(decode, image, place, len(images)) for place, image in enumerate(images)], self.geometry)
+        return batch(decode_all(images), self.geometry)
 
     def prepare_points(self, points: Sequence[Cloud]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """What the graph of clouds takes: centres (n, g, 3), and neighbourhoods around them (n, g, m, 3)."""
@@ -277,12 +277,6 @@ def _shown(lengths: Sequence[int]) -> str:
     return ", ".join(map(str, lengths))
 
 
-def _images(given: Source | Sequence[Source]) -> Sequence[Source]:
-    if isinstance(given, np.ndarray):
-        return list(given) if given.ndim == 4 else [given]
-    return [given] if isinstance(given, (str, Path, bytes)) else list(given)
-
-
 def _clouds(given: Cloud | Sequence[Cloud]) -> Sequence[Cloud]:
     if isinstance(given, np.ndarray):
         return list(given) if given.ndim == 3 else [given]
@@ -293,11 +287,11 @@ def _parts(given: Sequence[Given], size: int) -> Iterator[Sequence[Given]]:
     return (given[part] for part in rows(len(given), size))
 
 
-def _named(read: Any, source: Any, place: int, count: int) -> Any:
+def _named(read: Callable[[Cloud], NDArray[np.float32]], cloud: Cloud, place: int, count: int) -> NDArray[np.float32]:
     """Read one; what is wrong with an array among several is said of its place, a path names itself."""
     try:
-        return read(source)
-    except (UnreadableImage, clouds.UnreadableCloud) as error:
-        if count == 1 or isinstance(source, (str, Path)):
+        return read(cloud)
+    except clouds.UnreadableCloud as error:
+        if count == 1 or isinstance(cloud, (str, Path)):
             raise
-        raise type(error)(f"number {place}, counted from 0: {error}") from error
+        raise clouds.UnreadableCloud(f"number {place}, counted from 0: {error}") from error

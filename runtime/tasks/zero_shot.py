@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ..artifact import Artifact, check_inputs, graph_file
 from ..bank import Bank
 from ..choice import open_session
-from ..prepare import Geometry, Source, batch, decode
+from ..prepare import Geometry, Source, batch, decode, listed
 from ..session import Options, Report, Session, finite, rows
 
 _BANK = "bank.npz"
@@ -132,7 +132,7 @@ class ZeroShotClassifier:
         """
         if top_k < 1:
             raise ValueError(f"top_k={top_k} was given; expected 1 or more")
-        several, given = _listed(images)
+        several, given = listed(images)
         bank = self._bank
         names = self._names(bank)
         probabilities = self._run("probabilities", given, batch_size, bank)  # (n, k)
@@ -145,7 +145,7 @@ class ZeroShotClassifier:
 
     def embed(self, images: Source | Sequence[Source], *, batch_size: int | None = None) -> NDArray[np.float32]:
         """Unit features in the teacher's space, (n, d); of one image (1, d)."""
-        return self._run("embedding", _listed(images)[1], batch_size, None)
+        return self._run("embedding", listed(images)[1], batch_size, None)
 
     @property
     def providers(self) -> dict[str, tuple[str, ...]]:
@@ -205,15 +205,6 @@ def _check_options(artifact: Artifact) -> None:
             width, names = port.shape[-1], artifact.options["classes"]
             if graph.name == "closed" and width != len(names):
                 raise ValueError(f"the artifact names {len(names)} classes, and its graph's {port.name!r} has {width}")
-
-
-def _listed(images: Source | Sequence[Source]) -> tuple[bool, Sequence[Source]]:
-    """Whether several images were given, and the images."""
-    if isinstance(images, np.ndarray):
-        return images.ndim == 4, list(images) if images.ndim == 4 else [images]
-    if isinstance(images, (str, Path, bytes)):
-        return False, [images]
-    return True, list(images)
 
 
 def _best(probabilities: NDArray[np.float32], names: Sequence[str], top_k: int) -> Classification:

@@ -1,4 +1,4 @@
-"""Fuzz the readers of index files: whatever the bytes, they are read in full or refused by a ValueError.
+"""Fuzz the readers of index files and of enrolled classes: whatever the bytes, they are read in full or refused by a ValueError.
 
     python tests/fuzz/fuzz_index_file.py --seconds 600
 
@@ -22,12 +22,13 @@ from types import FunctionType
 
 import numpy as np
 
-FAISS, HEADER_RIGHT, CONTENT_RIGHT = 1, 2, 4
-HEADER_BYTES = 112  # ARCHITECTURE.md has the table
+FAISS, HEADER_RIGHT, CONTENT_RIGHT, CLASSES = 1, 2, 4, 8
+INDEX_HEADER, CLASSES_HEADER = 112, 136  # bytes; ARCHITECTURE.md has the tables
 
 
 def seeds() -> list[bytes]:
-    """Whole files of both kinds, small."""
+    """Whole files of all kinds, small."""
+    from runtime import class_file
     from runtime.index import HammingIndex
 
     found = []
@@ -39,18 +40,25 @@ def seeds() -> list[bytes]:
             index.save(path)
             found += [bytes([kind]) + path.read_bytes() for kind in (0, HEADER_RIGHT, HEADER_RIGHT | CONTENT_RIGHT)]
             found.append(bytes([FAISS]) + index.to_faiss())
+        for names in ((), ("mug",), ("mug", "größe")):
+            path = Path(folder) / "seed.fsc"
+            rows = {name: np.full((at + 1, 3, 2), at, np.float32) for at, name in enumerate(names)}
+            class_file.write(path, rows, (3, 2), "ab" * 32)
+            right = (0, HEADER_RIGHT, HEADER_RIGHT | CONTENT_RIGHT)
+            found += [bytes([CLASSES | kind]) + path.read_bytes() for kind in right]
     return found
 
 
 def with_right_checksums(data: bytes, kind: int) -> bytes:
     """The header's last two fields, each SHA-256."""
-    content, header = HEADER_BYTES - 64, HEADER_BYTES - 32
-    if len(data) < HEADER_BYTES:
+    size = CLASSES_HEADER if kind & CLASSES else INDEX_HEADER
+    content, header = size - 64, size - 32
+    if len(data) < size:
         return data
     if kind & CONTENT_RIGHT:
-        data = data[:content] + hashlib.sha256(data[HEADER_BYTES:]).digest() + data[header:]
+        data = data[:content] + hashlib.sha256(data[size:]).digest() + data[header:]
     if kind & HEADER_RIGHT:
-        data = data[:header] + hashlib.sha256(data[:header]).digest() + data[HEADER_BYTES:]
+        data = data[:header] + hashlib.sha256(data[:header]).digest() + data[size:]
     return data
 
 
@@ -67,6 +75,10 @@ def one(data: bytes, path: Path) -> None:
         return
     data = with_right_checksums(data, kind)
     path.write_bytes(data)
+    if kind & CLASSES:
+        with contextlib.suppress(ValueError):
+            enrolled(path)
+        return
     with contextlib.suppress(ValueError):
         use(HammingIndex.load(path, mmap=True), path)
     with contextlib.suppress(ValueError):
@@ -75,6 +87,18 @@ def one(data: bytes, path: Path) -> None:
         index = HammingIndex.load(path)
         HammingIndex.verify(path)
         use(index, path)
+
+
+def enrolled(path: Path) -> None:
+    """Classes that were read come back from a file as they were."""
+    from runtime import class_file
+
+    header, found = class_file.header(path), class_file.read(path)
+    again = path.with_name("again.fsc")
+    class_file.write(again, found.classes, (header.locations, header.d), found.maker)
+    other = class_file.read(again)
+    assert list(other.classes) == list(found.classes) and other.maker == found.maker
+    assert all(np.array_equal(other.classes[name], rows) for name, rows in found.classes.items())
 
 
 def use(index: object, path: Path) -> None:
@@ -134,10 +158,10 @@ def guided(seconds: float, path: Path, corpus: Path) -> None:
     """Ends the process."""
     import atheris
 
-    from runtime import index_exchange, index_file
+    from runtime import class_file, index_exchange, index_file
 
     # Function by function: the editable install's own importer keeps atheris.instrument_imports from seeing them.
-    for module in (index_file, index_exchange):
+    for module in (class_file, index_file, index_exchange):
         for name, item in list(vars(module).items()):
             if isinstance(item, FunctionType) and item.__module__ == module.__name__:
                 setattr(module, name, atheris.instrument_func(item))

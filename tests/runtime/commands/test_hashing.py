@@ -265,7 +265,7 @@ def test_paths_are_looked_for_beside_the_index_too(
         (["query", "{models}", "--index", "{models}"], "is no corpus"),
         (["query", "{models}", "--index", "{index}", "--shards", "2"], "--shards does not go with `query`"),
         (["index", "{models}", "-o", "new", "--batch-size", "0"], "--batch-size 0"),
-        (["index", "{models}", "-o", "new", "--top-k", "2"], "--top-k is for a zero_shot artifact"),
+        (["index", "{models}", "-o", "new", "--top-k", "2"], "--top-k is for a zero_shot or a few_shot_classifier artifact"),
     ],
 )
 def test_wrong_use_ends_with_2_and_writes_nothing(
@@ -298,4 +298,4 @@ def test_the_shared_options_are_refused_where_they_mean_nothing(artifact: Path, 
     assert main([str(artifact), "photo.png", "-o", "x"]) == 2
     assert "--out is for a super_resolver or a cross_modal_hasher artifact" in capsys.readouterr().err
     assert main([str(resolver), "photo.png", "-o", "x", "--batch-size", "2"]) == 2
-    assert "--batch-size is for a zero_shot or a cross_modal_hasher artifact" in capsys.readouterr().err
+    assert "--batch-size is for a zero_shot, a cross_modal_hasher or a few_shot_classifier artifact" in capsys.readouterr().err
