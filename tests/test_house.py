@@ -33,6 +33,7 @@ COMMANDS = (
             "footprint",
             "cdcl",
             "comkd_cifar100",
+            "tcdsnet",
             "upscaling",
             "descriptors",
             "hamming",

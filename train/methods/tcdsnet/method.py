@@ -215,22 +215,28 @@ class TCDSNet(Method):
         Protocol: `test_episodes` episodes (of val `val_episodes`) that are the same for every run on the data, `test_queries` queries
         of each class; descriptors in evaluation mode, answered by the runtime's ops.
         """
-        part = _open(self.config, data).part(split).in_memory(self.geometry)
+        part = self.part(data, split)
         count = self.config.test_episodes if split == "test" else self.config.val_episodes
         found: dict[str, float] = {}
         for shots, outcome in self._outcomes(part, count).items():
             found |= outcome.metrics(shots)
         return found
 
-    def _outcomes(self, part: Split, count: int) -> dict[int, measures.Outcome]:
-        bank = self.bank(part)
-        return {shots: self.outcome(bank, part, shots, count) for shots in self.config.test_shots}
+    def part(self, data: Path | None, name: str) -> Split:
+        """The images of "train", "val" or "test", in memory where they fit."""
+        return _open(self.config, data).part(name).in_memory(self.geometry)
 
-    def outcome(self, bank: measures.Bank, part: Split, shots: int, count: int) -> measures.Outcome:
-        """Of `count` episodes with this many shots."""
+    def episodes(self, part: Split, shots: int) -> Episodes:
+        """What a part is measured by, the same for every run."""
         config = self.config
-        episodes = Episodes(part.labels, ways=config.test_ways, shots=shots, queries=config.test_queries, seed=EPISODE_SEED)
-        return measures.score(bank, episodes, count, self.rules, threads=torch.get_num_threads())
+        return Episodes(part.labels, ways=config.test_ways, shots=shots, queries=config.test_queries, seed=EPISODE_SEED)
+
+    def _outcomes(self, part: Split, count: int) -> dict[int, measures.Outcome]:
+        bank, threads = self.bank(part), torch.get_num_threads()
+        return {
+            shots: measures.score(bank, self.episodes(part, shots), count, self.rules, threads=threads)
+            for shots in self.config.test_shots
+        }
 
     def bank(self, part: Split) -> measures.Bank:
         """The descriptors of a part's images."""
