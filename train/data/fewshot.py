@@ -99,7 +99,7 @@ def open_classes(
         sources = dict.fromkeys(parts, files)
         if test_data is not None:
             sources["test"], parts, note = _elsewhere(parts, test_data)
-            notes += (note,)
+            notes = (note,)
         found = _sets(path.stem, sources, parts, notes)
     for note in found.notes:
         log.info("%s: %s", found.name, note)
@@ -237,8 +237,12 @@ def _elsewhere(parts: Mapping[str, Members], path: Path) -> tuple[Files, dict[st
     test = {label: names for label, names in others.items() if label not in own}
     if not test:
         raise ValueError(f"every class of {path} is in the training data too; expected some that it has not")
-    note = f"test is {len(test)} classes of {path.name}; {len(others) - len(test)} of its classes are left out, which train or val has."
-    return files, {**_split_by_hash(own, ("train", "val"), (0.8,)), "test": test}, note
+    known = _split_by_hash(own, ("train", "val"), (0.8,))
+    note = (
+        f"{len(known['train'])} classes are train and {len(known['val'])} val, by a hash of their names; test is {len(test)} of "
+        f"{path.name}; {len(others) - len(test)} of its classes are left out, which train or val has."
+    )
+    return files, {**known, "test": test}, note
 
 
 def _sets(name: str, sources: Mapping[str, Files], parts: Mapping[str, Members], notes: tuple[str, ...]) -> ClassSets:
