@@ -248,13 +248,17 @@ class TCDSNet(Method):
 
         @torch.no_grad()
         def describe(images: NDArray[np.int64]) -> tuple[Floats, Floats | None]:
-            found, thresholds = [], []
+            rows, columns = grid(self.config.size, self.config.pools)
+            found = np.empty((len(images), rows * columns, self.backbone.dim), np.float32)
+            thresholds = None if self.threshold is None else np.empty(found.shape[:2], np.float32)
+            begin = 0
             for some in measures.pixels(part, self.geometry, images):
                 descriptors = self.describe(torch.from_numpy(some).to(device))
-                found.append(descriptors.cpu().numpy())
-                if self.threshold is not None:
-                    thresholds.append(self.threshold(descriptors).cpu().numpy())
-            return np.concatenate(found), np.concatenate(thresholds) if thresholds else None
+                found[begin : begin + len(some)] = descriptors.cpu().numpy()
+                if self.threshold is not None and thresholds is not None:
+                    thresholds[begin : begin + len(some)] = self.threshold(descriptors).cpu().numpy()
+                begin += len(some)
+            return found, thresholds
 
         return describe
 
