@@ -1,4 +1,4 @@
-"""Curves on logarithmic axes as a PNG, drawn with OpenCV: no further package."""
+"""Curves on logarithmic or linear axes as a PNG, drawn with OpenCV: no further package."""
 
 from __future__ import annotations
 
@@ -19,8 +19,11 @@ INK, GREY = (40, 40, 40), (215, 215, 215)
 Curve = Sequence[tuple[float, float]]
 
 
-def curves(out: Path, title: str, across: str, upwards: str, given: Mapping[str, Curve]) -> None:
-    """Draw named curves of points (x, y), all above 0, and write the picture beside its place and then there.
+def curves(out: Path, title: str, across: str, upwards: str, given: Mapping[str, Curve], *, linear: bool = False) -> None:
+    """Draw named curves of points (x, y) and write the picture beside its place and then there.
+
+    Args:
+        linear: of both axes; else they are logarithmic, and all values above 0.
 
     Raises:
         ValueError: there is nothing to draw, or the file's ending is not one that OpenCV writes.
@@ -31,7 +34,7 @@ def curves(out: Path, title: str, across: str, upwards: str, given: Mapping[str,
     if not points:
         raise ValueError(f"there is nothing to draw in {out}")
     image = np.full((HEIGHT, WIDTH, 3), 255, np.uint8)
-    places = _Places([x for x, _ in points], [y for _, y in points])
+    places = _Places([x for x, _ in points], [y for _, y in points], linear)
     _axes(cv2, image, places, title, across, upwards)
     for at, (name, curve) in enumerate(given.items()):
         colour = COLOURS[at % len(COLOURS)]
@@ -54,24 +57,39 @@ def curves(out: Path, title: str, across: str, upwards: str, given: Mapping[str,
 class _Places:
     """Where a point lies in the picture."""
 
-    def __init__(self, across: Sequence[float], upwards: Sequence[float]) -> None:
-        self.left, self.right = _room(across)
-        self.low, self.high = _room(upwards)
+    def __init__(self, across: Sequence[float], upwards: Sequence[float], linear: bool = False) -> None:
+        self.linear = linear
+        self.left, self.right = self._room(across)
+        self.low, self.high = self._room(upwards)
 
     def of(self, x: float, y: float) -> tuple[int, int]:
-        along = (math.log10(x) - self.left) / (self.right - self.left)
-        up = (math.log10(y) - self.low) / (self.high - self.low)
+        along = (self._scaled(x) - self.left) / (self.right - self.left)
+        up = (self._scaled(y) - self.low) / (self.high - self.low)
         return round(LEFT + along * (WIDTH - LEFT - RIGHT)), round(HEIGHT - BOTTOM - up * (HEIGHT - TOP - BOTTOM))
 
+    def ticks(self, low: float, high: float) -> Iterator[float]:
+        """Round values within two ends of an axis."""
+        return _steps(low, high) if self.linear else _decades(low, high)
 
-def _room(values: Sequence[float]) -> tuple[float, float]:
-    """Decimal logarithms of the ends of an axis."""
-    low, high = math.log10(min(values)), math.log10(max(values))
-    margin = max(0.05, (high - low) * 0.06)
-    return low - margin, high + margin
+    def _room(self, values: Sequence[float]) -> tuple[float, float]:
+        """The ends of an axis; of a logarithmic one their logarithms."""
+        low, high = self._scaled(min(values)), self._scaled(max(values))
+        margin = max(0.05, (high - low) * 0.06)
+        return low - margin, high + margin
+
+    def _scaled(self, value: float) -> float:
+        return value if self.linear else math.log10(value)
 
 
-def _ticks(low: float, high: float) -> Iterator[float]:
+def _steps(low: float, high: float) -> Iterator[float]:
+    """Multiples of 1, 2 or 5 times a power of ten, a dozen at most."""
+    power = 10.0 ** math.floor(math.log10((high - low) / 4))
+    step = next(step for first in (1, 2, 5, 10) if (high - low) / (step := first * power) <= 12)
+    for number in range(math.ceil(low / step), math.floor(high / step) + 1):
+        yield round(number * step, 10)
+
+
+def _decades(low: float, high: float) -> Iterator[float]:
     """1, 2 and 5 of each decade within."""
     for power in range(math.floor(low), math.ceil(high) + 1):
         for first in (1, 2, 5):
@@ -81,12 +99,13 @@ def _ticks(low: float, high: float) -> Iterator[float]:
 
 def _axes(cv2: Any, image: np.ndarray, places: _Places, title: str, across: str, upwards: str) -> None:
     bottom, end = HEIGHT - BOTTOM, WIDTH - RIGHT
-    for tick in _ticks(places.left, places.right):
-        column = places.of(tick, 10**places.low)[0]
+    lowest, leftmost = (places.low, places.left) if places.linear else (10**places.low, 10**places.left)
+    for tick in places.ticks(places.left, places.right):
+        column = places.of(tick, lowest)[0]
         cv2.line(image, (column, TOP), (column, bottom), GREY, 1)
         _write(cv2, image, f"{tick:g}", (column - 8, bottom + 20), 0.45)
-    for tick in _ticks(places.low, places.high):
-        row = places.of(10**places.left, tick)[1]
+    for tick in places.ticks(places.low, places.high):
+        row = places.of(leftmost, tick)[1]
         cv2.line(image, (LEFT, row), (end, row), GREY, 1)
         _write(cv2, image, f"{tick:g}", (12, row + 5), 0.45)
     cv2.rectangle(image, (LEFT, TOP), (end, bottom), INK, 1)

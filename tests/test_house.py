@@ -35,6 +35,7 @@ COMMANDS = (
             "cdcl",
             "cmah",
             "comkd_cifar100",
+            "tcdsnet",
             "upscaling",
             "descriptors",
             "hamming",

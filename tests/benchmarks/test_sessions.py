@@ -180,6 +180,18 @@ def test_a_curve_passes_through_its_points(tmp_path: Path) -> None:
     assert tuple(image[row, column]) == plot.COLOURS[1]
 
 
+def test_linear_axes_hold_zero_and_have_a_dozen_round_ticks_at_most(tmp_path: Path) -> None:
+    points = [(0.0, 51.5), (1.0, 58.0)]
+    plot.curves(tmp_path / "a.png", "title", "share", "percent", {"one": points}, linear=True)
+    image = cv2.imread(str(tmp_path / "a.png"))
+    places = plot._Places([0.0, 1.0], [51.5, 58.0], True)
+    for column, row in (places.of(*point) for point in points):
+        assert tuple(image[row, column]) == plot.COLOURS[0]
+    assert list(places.ticks(places.low, places.high)) == [52, 53, 54, 55, 56, 57, 58]
+    for low, high in ((0.0, 1.0), (-3.0, 999.0), (0.1, 0.1003)):
+        assert 3 <= len(list(plot._steps(low, high))) <= 13
+
+
 def test_nothing_to_draw_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="there is nothing to draw"):
         plot.curves(tmp_path / "a.png", "", "", "", {})
