@@ -96,7 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     (plan.out / "results.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     if given.plot:
         given.plot.parent.mkdir(parents=True, exist_ok=True)
-        plot.curves(given.plot, "test instances, both directions", "bits", "mAP", lines(found))
+        plot.curves(given.plot, "test instances, both directions", "bits", "mAP", lines(found), linear=True)
     if given.write:
         given.write.parent.mkdir(parents=True, exist_ok=True)
         given.write.write_text(text + "\n", encoding="utf-8")

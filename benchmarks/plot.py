@@ -11,7 +11,7 @@ import numpy as np
 
 from runtime.whole import writing
 
-WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 960, 600, 90, 260, 50, 60
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 960, 600, 90, 300, 50, 60
 # blue, green, red; from Okabe and Ito's palette, which colour-blind readers can tell apart
 COLOURS = ((178, 114, 0), (0, 159, 230), (115, 158, 0), (0, 94, 213), (167, 121, 204), (233, 180, 86), (66, 228, 240), (0, 0, 0))
 INK, GREY = (40, 40, 40), (215, 215, 215)
