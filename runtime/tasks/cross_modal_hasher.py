@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from .. import clouds
 from ..artifact import Artifact, check_inputs, graph_file
-from ..choice import open_session
 from ..index import HammingIndex, Hits
 from ..prepare import Geometry, Source, batch, decode_all, listed
-from ..session import Options, Report, Session, finite, rows
+from ..session import Options, finite, rows
+from .task import Task
 
 if TYPE_CHECKING:
     from ..corpus import Corpus
@@ -26,7 +26,7 @@ Cloud: TypeAlias = str | Path | NDArray[Any]
 Given = TypeVar("Given")
 
 
-class CrossModalHasher:
+class CrossModalHasher(Task):
     """Codes images and clouds, and searches an index of such codes. Calls may come from several threads.
 
     An artifact may hold several lengths of codes; each call takes the one that `bits` names, or the longest. A graph's session is
@@ -34,20 +34,11 @@ class CrossModalHasher:
     """
 
     def __init__(self, folder: Path, artifact: Artifact, options: Options, precision: str = "fp32") -> None:
-        self.folder, self.artifact = folder, artifact
+        super().__init__(folder, artifact, options, precision)
         self.lengths = _lengths(artifact)
         self.geometry = Geometry.from_dict(artifact.options["geometry"])
         self.points, self.groups, self.neighbours = (int(artifact.options[name]) for name in _COUNTS)
-        self._options, self._precision = options, precision
-        self._graphs = {graph.name: graph for graph in artifact.graphs}
-        self._sessions: dict[str, Session] = {}
-        self._lock = threading.Lock()
-        for graph in artifact.graphs:
-            if graph_file(graph.name, precision) not in artifact.files:
-                raise ValueError(
-                    f"{folder} has no {precision} variant of graph {graph.name!r}; "
-                    f"export with --precision {precision}, or load another of: {', '.join(sorted(artifact.files))}"
-                )
+        self._check_precision(self._graphs)
 
     def __getstate__(self) -> dict[str, Any]:
         """Without open sessions: a copy in another process, or on a machine with the same folder, opens its own."""
@@ -183,26 +174,6 @@ class CrossModalHasher:
     ) -> NDArray[np.float32]:
         """Logits (n, bits) of prepared clouds."""
         return self._answer(POINTS, {"centres": centres, "neighbourhoods": neighbourhoods}, bits)
-
-    @property
-    def providers(self) -> dict[str, tuple[str, ...]]:
-        """Graph -> the providers its session really got, for the graphs in use."""
-        return {name: session.providers for name, session in list(self._sessions.items())}
-
-    @property
-    def reports(self) -> tuple[Report, ...]:
-        """What the graphs in use run on, and why not on something else."""
-        return tuple(session.report for session in list(self._sessions.values()))
-
-    def session(self, graph: str) -> Session:
-        """The session of a graph, opened if it is not yet."""
-        found = self._sessions.get(graph)
-        if found is None:
-            with self._lock:
-                if graph not in self._sessions:
-                    self._sessions[graph] = open_session(self.folder, self.artifact, graph, self._precision, self._options)
-                found = self._sessions[graph]
-        return found
 
     def _answer(self, name: str, inputs: dict[str, NDArray[Any]], bits: int | None) -> NDArray[np.float32]:
         if name not in self._graphs:

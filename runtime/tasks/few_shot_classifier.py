@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +13,12 @@ from numpy.typing import NDArray
 
 from .. import class_file
 from ..artifact import Artifact, check_inputs, graph_file
-from ..choice import open_session
 from ..memory import available
 from ..prepare import Geometry, Source, batch, decode_all, listed
-from ..session import Options, Report, Session, finite, rows
+from ..session import Options, finite, rows
 from ..support_selection import Chosen, Rule
 from ..support_set import SupportSet, check_name, taken
+from .task import Task
 
 GRAPH = "descriptors"
 _Source = TypeVar("_Source", bound=Source)
@@ -77,7 +76,7 @@ class Recognition:
         return first - others[0] if others else None
 
 
-class FewShotClassifier:
+class FewShotClassifier(Task):
     """Recognises classes that were enrolled by a few photos each. Calls may come from several threads.
 
     Photos pass the graph once, when they are enrolled. Which of their descriptors are kept depends on the other classes, and is made
@@ -85,20 +84,12 @@ class FewShotClassifier:
     """
 
     def __init__(self, folder: Path, artifact: Artifact, options: Options, precision: str = "fp32") -> None:
-        self.folder, self.artifact = folder, artifact
+        super().__init__(folder, artifact, options, precision)
         self.rule = Rule.from_options(artifact.options)
         self.grid, self.shape = _shapes(artifact, self.rule)
         self.geometry = Geometry.from_dict(artifact.options["geometry"])
         self.support = SupportSet(self.shape, self.rule)
-        self._options, self._precision = options, precision
-        self._graphs = {graph.name: graph for graph in artifact.graphs}
-        self._sessions: dict[str, Session] = {}
-        self._lock = threading.Lock()
-        if graph_file(GRAPH, precision) not in artifact.files:
-            raise ValueError(
-                f"{folder} has no {precision} variant of graph {GRAPH!r}; "
-                f"export with --precision {precision}, or load another of: {', '.join(sorted(artifact.files))}"
-            )
+        self._check_precision([GRAPH])
 
     @property
     def maker(self) -> str:
@@ -214,26 +205,6 @@ class FewShotClassifier:
     def check_room(self, name: str, photos: int) -> None:
         """MemoryError where so many further photos of a class do not fit into the free memory."""
         self._check_room(photos + sum(self.classes.values()), f"{photos} photos of class {name!r}")
-
-    @property
-    def providers(self) -> dict[str, tuple[str, ...]]:
-        """Graph -> the providers its session really got, for the graphs in use."""
-        return {name: session.providers for name, session in list(self._sessions.items())}
-
-    @property
-    def reports(self) -> tuple[Report, ...]:
-        """What the graphs in use run on, and why not on something else."""
-        return tuple(session.report for session in list(self._sessions.values()))
-
-    def session(self, graph: str) -> Session:
-        """The session of a graph, opened if it is not yet."""
-        found = self._sessions.get(graph)
-        if found is None:
-            with self._lock:
-                if graph not in self._sessions:
-                    self._sessions[graph] = open_session(self.folder, self.artifact, graph, self._precision, self._options)
-                found = self._sessions[graph]
-        return found
 
     def _photos(self, name: str, images: Source | Sequence[Source], batch_size: int | None) -> NDArray[np.float32]:
         """Descriptors of a class's photos, (images, locations, d)."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,13 +11,13 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ..artifact import Artifact, graph_file
-from ..choice import open_session
+from ..artifact import Artifact
 from ..memory import available
 from ..pictures import Picture, lanczos, read
 from ..prepare import Source
-from ..session import Options, Report, Session
+from ..session import Options
 from ..tiles import Span, count, disjoint, each, spans, stitch
+from .task import Task
 
 TILE = 256  # pixels of the input a side
 CONTEXT, BLEND = 16, 16  # of every tile towards its neighbours: computed and dropped, computed and blended
@@ -59,24 +58,15 @@ class Upscaled:
     repeated: bool
 
 
-class SuperResolver:
+class SuperResolver(Task):
     """Enlarges images. Calls may come from several threads. Graphs are opened on first use. Made by `load`."""
 
     def __init__(self, folder: Path, artifact: Artifact, options: Options, precision: str = "fp32") -> None:
-        self.folder, self.artifact = folder, artifact
+        super().__init__(folder, artifact, options, precision)
         self.scale, self.code_dim, self.cell, self.reach = _checked(artifact)
         self.uniform = bool(artifact.options.get("uniform", False))
-        self._options, self._precision = options, precision
-        self._sessions: dict[tuple[str, str], Session] = {}
-        self._lock = threading.Lock()
-        estimator = next(graph for graph in artifact.graphs if graph.name == "estimator")
-        self._standardises = {"mean", "deviation"} <= {port.name for port in estimator.inputs}
-        for graph in artifact.graphs:
-            if graph_file(graph.name, precision) not in artifact.files:
-                raise ValueError(
-                    f"{folder} has no {precision} variant of graph {graph.name!r}; "
-                    f"export with --precision {precision}, or load another of: {', '.join(sorted(artifact.files))}"
-                )
+        self._standardises = {"mean", "deviation"} <= {port.name for port in self._graphs["estimator"].inputs}
+        self._check_precision(self._graphs)
 
     # answers
 
@@ -146,27 +136,6 @@ class SuperResolver:
         return Upscaled(pixels, degradation, float(factor), count(rows, columns), run.repeated)
 
     __call__ = upscale
-
-    @property
-    def providers(self) -> dict[str, tuple[str, ...]]:
-        """Graph -> the providers its session really got, for the graphs in use."""
-        return {name: session.providers for (name, _), session in list(self._sessions.items())}
-
-    @property
-    def reports(self) -> tuple[Report, ...]:
-        """What the graphs in use run on, and why not on something else."""
-        return tuple(session.report for session in list(self._sessions.values()))
-
-    def session(self, graph: str, precision: str | None = None) -> Session:
-        """The session of a graph, opened if it is not yet."""
-        name = (graph, precision or self._precision)
-        found = self._sessions.get(name)
-        if found is None:
-            with self._lock:
-                if name not in self._sessions:
-                    self._sessions[name] = open_session(self.folder, self.artifact, *name, self._options)
-                found = self._sessions[name]
-        return found
 
     # parts
 
@@ -242,8 +211,7 @@ class SuperResolver:
         return float(code.astype(np.float64) @ np.asarray(weight) + offset)
 
     def _run(self, graph: str, inputs: dict[str, NDArray[np.float32]], precision: str | None = None) -> list[NDArray[Any]]:
-        ports = next(item for item in self.artifact.graphs if item.name == graph)
-        return self.session(graph, precision).run([port.name for port in ports.outputs], inputs)
+        return self.session(graph, precision).run([port.name for port in self._graphs[graph].outputs], inputs)
 
 
 class _Run:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +10,11 @@ from typing import Any, TypeVar, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from ..artifact import Artifact, check_inputs, graph_file
+from ..artifact import Artifact, check_inputs
 from ..bank import Bank
-from ..choice import open_session
 from ..prepare import Geometry, Source, batch, decode, listed
-from ..session import Options, Report, Session, finite, rows
+from ..session import Options, finite, rows
+from .task import Task
 
 _BANK = "bank.npz"
 _Source = TypeVar("_Source", bound=Source)
@@ -46,27 +45,18 @@ class Classification:
         return self.guesses[0].probability
 
 
-class ZeroShotClassifier:
+class ZeroShotClassifier(Task):
     """Classifies images among the artifact's classes, or those of a bank set later. Calls may come from several threads.
 
     A graph's session is opened on its first use. Made by `load`.
     """
 
     def __init__(self, folder: Path, artifact: Artifact, options: Options, precision: str = "fp32") -> None:
-        self.folder, self.artifact = folder, artifact
+        super().__init__(folder, artifact, options, precision)
         _check_options(artifact)
         self.geometry = Geometry.from_dict(artifact.options["geometry"])
-        self._options, self._precision = options, precision
-        self._graphs = {graph.name: graph for graph in artifact.graphs}
-        self._sessions: dict[str, Session] = {}
-        self._lock = threading.Lock()
         self._bank: Bank | None = None
-        for graph in artifact.graphs:
-            if graph_file(graph.name, precision) not in artifact.files:
-                raise ValueError(
-                    f"{folder} has no {precision} variant of graph {graph.name!r}; "
-                    f"export with --precision {precision}, or load another of: {', '.join(sorted(artifact.files))}"
-                )
+        self._check_precision(self._graphs)
         if "closed" not in self._graphs and "open" in self._graphs:
             self.set_classes(Bank.load(folder / _BANK))
 
@@ -146,26 +136,6 @@ class ZeroShotClassifier:
     def embed(self, images: Source | Sequence[Source], *, batch_size: int | None = None) -> NDArray[np.float32]:
         """Unit features in the teacher's space, (n, d); of one image (1, d)."""
         return self._run("embedding", listed(images)[1], batch_size, None)
-
-    @property
-    def providers(self) -> dict[str, tuple[str, ...]]:
-        """Graph -> the providers its session really got, for the graphs in use."""
-        return {name: session.providers for name, session in list(self._sessions.items())}
-
-    @property
-    def reports(self) -> tuple[Report, ...]:
-        """What the graphs in use run on, and why not on something else."""
-        return tuple(session.report for session in list(self._sessions.values()))
-
-    def session(self, graph: str) -> Session:
-        """The session of a graph, opened if it is not yet."""
-        found = self._sessions.get(graph)
-        if found is None:
-            with self._lock:
-                if graph not in self._sessions:
-                    self._sessions[graph] = open_session(self.folder, self.artifact, graph, self._precision, self._options)
-                found = self._sessions[graph]
-        return found
 
     def _run(self, output: str, images: Sequence[Source], batch_size: int | None, bank: Bank | None) -> NDArray[np.float32]:
         size = self.artifact.axes["batch"].opt if batch_size is None else batch_size
