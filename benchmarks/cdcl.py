@@ -10,12 +10,15 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from benchmarks import runs
 from benchmarks.machine import describe
+
+if TYPE_CHECKING:
+    from train.checkpoint import Checkpoint
 
 EXAMPLES = """\
 examples:
@@ -81,7 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         pairs = [(arm, seed) for seed in range(plan.seeds) for arm in plan.arms]
         runs.together(run, sorted(pairs, key=lambda pair: pair[0] in SECOND), plan.jobs)  # stable: by seed within each half
-    found = _collect(plan)
+    found = runs.collect(plan.out, plan.arms, plan.seeds, _deployed)
     if not found["seeds"]:
         print(f"error: there is no finished run in {plan.out}", file=sys.stderr)
         return 2
@@ -118,31 +121,9 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _collect(plan: Plan) -> dict[str, Any]:
-    """Test figures of all runs by arm, in the order of seeds."""
-    from train import checkpoint
-
-    measures: dict[str, dict[str, list[float]]] = {}
-    found: dict[str, Any] = {"machine": describe().to_dict(), "seeds": {}, "parameters": {}, "cpu_seconds": {}, "config": {}}
-    for arm in plan.arms:
-        for seed in range(plan.seeds):
-            place = runs.folder(plan.out, arm, seed)
-            if not (place / "model.pt").exists():
-                continue
-            saved = checkpoint.load(place / "model.pt")
-            found["seeds"].setdefault(arm, []).append(seed)
-            found["parameters"][arm] = runs.parameters(
-                saved.model, *(NETWORKS if saved.config["code"] != "none" else NETWORKS[:1])
-            )
-            found["config"][arm] = saved.config
-            spent = runs.cpu_seconds(place)
-            if spent is not None:
-                found["cpu_seconds"].setdefault(arm, []).append(spent)
-            for name, value in saved.metrics.items():
-                split, _, measure = name.partition("/")
-                if split == "test":
-                    measures.setdefault(arm, {}).setdefault(measure, []).append(value)
-    return {**found, "measures": measures}
+def _deployed(saved: Checkpoint) -> int:
+    """Parameters of the networks that are deployed; without a code there is no estimator."""
+    return runs.parameters(saved.model, *(NETWORKS if saved.config["code"] != "none" else NETWORKS[:1]))
 
 
 def _text(found: dict[str, Any]) -> str:

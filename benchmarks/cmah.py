@@ -10,10 +10,13 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from benchmarks import plot, runs
 from benchmarks.machine import describe
+
+if TYPE_CHECKING:
+    from train.checkpoint import Checkpoint
 
 EXAMPLES = """\
 examples:
@@ -87,7 +90,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         pairs = [(arm, seed) for seed in range(plan.seeds) for arm in plan.arms]
         runs.together(run, sorted(pairs, key=lambda pair: pair[0] in SECOND), plan.jobs)  # stable: by seed within each half
-    found = collect(plan)
+    found = runs.collect(plan.out, plan.arms, plan.seeds, _deployed)
     if not found["seeds"]:
         print(f"error: there is no finished run in {plan.out}", file=sys.stderr)
         return 2
@@ -124,31 +127,9 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def collect(plan: Plan) -> dict[str, Any]:
-    """Test figures of all runs by arm, in the order of seeds."""
-    from train import checkpoint
-
-    measures: dict[str, dict[str, list[float]]] = {}
-    found: dict[str, Any] = {"machine": describe().to_dict(), "seeds": {}, "parameters": {}, "cpu_seconds": {}, "config": {}}
-    for arm in plan.arms:
-        for seed in range(plan.seeds):
-            place = runs.folder(plan.out, arm, seed)
-            if not (place / "model.pt").exists():
-                continue
-            saved = checkpoint.load(place / "model.pt")
-            found["seeds"].setdefault(arm, []).append(seed)
-            found["parameters"][arm] = runs.parameters(
-                saved.model, "points.", "image.", "point_heads.codes.", "image_heads.codes."
-            )
-            found["config"][arm] = saved.config
-            spent = runs.cpu_seconds(place)
-            if spent is not None:
-                found["cpu_seconds"].setdefault(arm, []).append(spent)
-            for name, value in saved.metrics.items():
-                split, _, measure = name.partition("/")
-                if split == "test":
-                    measures.setdefault(arm, {}).setdefault(measure, []).append(value)
-    return {**found, "measures": measures}
+def _deployed(saved: Checkpoint) -> int:
+    """Parameters of the encoders and hash heads."""
+    return runs.parameters(saved.model, "points.", "image.", "point_heads.codes.", "image_heads.codes.")
 
 
 def report(found: dict[str, Any]) -> str:

@@ -34,6 +34,7 @@ from runtime import ops
 
 from .descriptor_peers import FRACTION, NEAREST, half, line, nearest, select
 from .machine import describe, native_compiler
+from .options import choose
 
 EXAMPLES = """examples:
   python -m benchmarks.descriptors                                   all six cases on 1 and on 2 threads, some minutes
@@ -288,9 +289,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit status."""
     options = _parser().parse_args(arguments)
     try:
-        names = _choose("--case", options.case, tuple(CASES))
-        parts = _choose("--part", options.part, PARTS)
-        counts = [int(count) for count in _choose("--threads", options.threads, tuple(map(str, range(1, 257))))]
+        names = choose("--case", options.case, tuple(CASES))
+        parts = choose("--part", options.part, PARTS)
+        counts = [int(count) for count in choose("--threads", options.threads, tuple(map(str, range(1, 257))))]
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -310,14 +311,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.into.with_suffix(".md").write_text(text, encoding="utf-8")
     print(f"{head}\n\n{table(results, memory)}")
     return 0
-
-
-def _choose(option: str, given: str, known: Sequence[str]) -> list[str]:
-    chosen = given.split(",")
-    if wrong := [name for name in chosen if name not in known]:
-        expected = ", ".join(known) if len(known) < 20 else f"{known[0]} to {known[-1]}"
-        raise ValueError(f"{option} {', '.join(wrong)} was given; expected one or several of {expected}, separated by commas.")
-    return chosen
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -11,7 +11,12 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.machine import describe
+
+if TYPE_CHECKING:
+    from train.checkpoint import Checkpoint
 
 BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
 
@@ -65,6 +70,35 @@ def together(run: Callable[..., object], pairs: Iterable[tuple[str, int]], jobs:
     with ThreadPoolExecutor(jobs) as pool:
         for ended in [pool.submit(told, *pair) for pair in pairs]:
             ended.result()
+
+
+def collect(out: Path, arms: Iterable[str], seeds: int, size: Callable[[Checkpoint], int]) -> dict[str, Any]:
+    """Test figures of all finished runs by arm, in the order of seeds.
+
+    Args:
+        size: the parameters of what a run's model deploys.
+    """
+    from train import checkpoint
+
+    measures: dict[str, dict[str, list[float]]] = {}
+    found: dict[str, Any] = {"machine": describe().to_dict(), "seeds": {}, "parameters": {}, "cpu_seconds": {}, "config": {}}
+    for arm in arms:
+        for seed in range(seeds):
+            place = folder(out, arm, seed)
+            if not (place / "model.pt").exists():
+                continue
+            saved = checkpoint.load(place / "model.pt")
+            found["seeds"].setdefault(arm, []).append(seed)
+            found["parameters"][arm] = size(saved)
+            found["config"][arm] = saved.config
+            spent = cpu_seconds(place)
+            if spent is not None:
+                found["cpu_seconds"].setdefault(arm, []).append(spent)
+            for name, value in saved.metrics.items():
+                split, _, measure = name.partition("/")
+                if split == "test":
+                    measures.setdefault(arm, {}).setdefault(measure, []).append(value)
+    return {**found, "measures": measures}
 
 
 def parameters(state: dict[str, Any], *prefixes: str, without: tuple[str, ...] = ()) -> int:
