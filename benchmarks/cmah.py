@@ -43,6 +43,7 @@ ARMS = {
 SECOND = ("contrast only, as long", "masked contrast only")  # after the three that the question is about
 LONGER = 1.5  # CPU seconds of a step of CMAH over those of a step of contrast only, preset small, measured on one core
 DIRECTIONS = ("image_to_shape", "shape_to_image")
+WITHIN = ("image_to_image", "shape_to_shape")
 SETS = {
     "": "test instances",
     "conditions/": "test instances, held-out rendering conditions",
@@ -149,11 +150,19 @@ def report(found: dict[str, Any]) -> str:
             continue
         for measure, called in (("map", "mAP of the whole ranking"), ("map50", "mAP@50")):
             text += ["", f"**{title}: {called}**", "", *_table(found, prefix, measure, lengths)]
+    text += [
+        "",
+        "**test instances, images to images / shapes to shapes: mAP of the whole ranking**",
+        "",
+        *_table(found, "", "map", lengths, WITHIN),
+    ]
     text += ["", "**test instances: recall of the very instance, and the codes**", "", *_second(found, lengths)]
     return "\n".join([*text, "", *_differences(found, lengths)])
 
 
-def _table(found: dict[str, Any], prefix: str, measure: str, lengths: Sequence[int]) -> list[str]:
+def _table(
+    found: dict[str, Any], prefix: str, measure: str, lengths: Sequence[int], directions: Sequence[str] = DIRECTIONS
+) -> list[str]:
     """Arms and ways down, code lengths and the float embedding across."""
     rows = ["| | " + " | ".join(f"{length} bits" for length in lengths) + " | float | seeds | CPU s |"]
     rows.append("|---" * (len(lengths) + 4) + "|")
@@ -162,21 +171,20 @@ def _table(found: dict[str, Any], prefix: str, measure: str, lengths: Sequence[i
         end = f" | {len(found['seeds'][arm])} | {f'{statistics.median(spent):.0f}' if spent else ''} |"
         ways = [("", "{}", True), (", LSH", "lsh_{}", False)]
         for called, way, first in ways:
-            cells = [_both(values, prefix, way.format(length), measure) for length in lengths]
-            if any(cells):
-                rest = (
-                    _both(values, prefix, "float", measure) if first or f"image_to_shape/{lengths[0]}/map" not in values else ""
-                )
+            cells = [_both(values, prefix, way.format(length), measure, directions) for length in lengths]
+            coded = f"image_to_shape/{lengths[0]}/map" in values
+            rest = _both(values, prefix, "float", measure, directions) if first or not coded else ""
+            if any(cells) or (first and rest and f"{directions[0]}/lsh_{lengths[0]}/map" not in values):
                 rows.append(f"| {arm}{called} | " + " | ".join(cells) + f" | {rest}{end}")
     if measure == "map":
-        chance = _both(next(iter(found["measures"].values())), prefix, "chance", measure)
+        chance = _both(next(iter(found["measures"].values())), prefix, "chance", measure, directions)
         rows.append("| all tie | " + " | ".join([chance] * len(lengths)) + " | | | |")
     return rows
 
 
-def _both(values: dict[str, list[float]], prefix: str, way: str, measure: str) -> str:
+def _both(values: dict[str, list[float]], prefix: str, way: str, measure: str, directions: Sequence[str] = DIRECTIONS) -> str:
     """Of both directions, or of the one that there is."""
-    names = [f"{prefix}{direction}/{way}/{measure}" for direction in DIRECTIONS]
+    names = [f"{prefix}{direction}/{way}/{measure}" for direction in directions]
     return " / ".join(runs.spread(values[name], 3) for name in names if name in values)
 
 
