@@ -312,6 +312,7 @@ class CMAH(Method):
                 "point_hash": {name: value.numpy() for name, value in found.items()},
             },
             images,
+            clouds=tuple(clouds),
         )
 
 
