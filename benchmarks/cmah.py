@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import statistics
 import sys
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks import plot, runs
 from benchmarks.machine import describe
+from benchmarks.options import comparison, fail, refusal, tell
 
 if TYPE_CHECKING:
     from train.checkpoint import Checkpoint
@@ -73,13 +73,8 @@ class Plan:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Train what is not there yet, then print and write tables and plot; returns the exit status."""
     given = _parser().parse_args(arguments)
-    if given.data and not given.data.exists():
-        print(f"error: there is no {given.data}; --data is a folder of shapes", file=sys.stderr)
-        return 2
-    unknown = [arm for arm in given.arm or () if arm not in ARMS]
-    if unknown:
-        print(f"error: there is no arm {unknown[0]!r}; there are {', '.join(ARMS)}", file=sys.stderr)
-        return 2
+    if wrong := refusal(given, ARMS):
+        return fail(wrong)
     arms = tuple(given.arm or ARMS)
     plan = Plan(given.out, given.data, given.preset, given.steps, given.seeds, given.jobs, arms, tuple(given.overrides))
     if not given.report:
@@ -93,38 +88,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         runs.together(run, sorted(pairs, key=lambda pair: pair[0] in SECOND), plan.jobs)  # stable: by seed within each half
     found = runs.collect(plan.out, plan.arms, plan.seeds, _deployed)
     if not found["seeds"]:
-        print(f"error: there is no finished run in {plan.out}", file=sys.stderr)
-        return 2
-    text = report(found)
-    print(text)
-    (plan.out / "results.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        return fail(f"there is no finished run in {plan.out}")
+    tell(report(found), found, plan.out, given.write)
     if given.plot:
         given.plot.parent.mkdir(parents=True, exist_ok=True)
         plot.curves(given.plot, "test instances, both directions", "bits", "mAP", lines(found), linear=True)
-    if given.write:
-        given.write.parent.mkdir(parents=True, exist_ok=True)
-        given.write.write_text(text + "\n", encoding="utf-8")
     return 0
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.cmah",
-        description=__doc__,
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("overrides", nargs="*", metavar="field=value", help="change a field of every arm")
-    parser.add_argument("--data", type=Path, help="a folder of shapes; without it, the embedded ones")
+    data = "a folder of shapes; without it, the embedded ones"
+    parser = comparison("cmah", __doc__, EXAMPLES, data=data, drawn="mAP by code length", required=False)
     parser.add_argument("--preset", default="small", help="of every arm (default small)")
     parser.add_argument("--steps", type=int, default=3000, help="of every arm (default 3000)")
-    parser.add_argument("--out", type=Path, default=Path("runs/cmah"), help="runs (default runs/cmah); a second call goes on")
-    parser.add_argument("--seeds", type=int, default=3, help="default 3")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="runs at a time (default: one for each core)")
-    parser.add_argument("--arm", action="append", help="only this one; may be repeated")
-    parser.add_argument("--report", action="store_true", help="only tell of the runs that have ended")
-    parser.add_argument("--write", type=Path, metavar="MD", help="also write the tables as Markdown")
-    parser.add_argument("--plot", type=Path, metavar="PNG", help="also draw mAP by code length")
     return parser
 
 
