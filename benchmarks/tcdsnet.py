@@ -44,6 +44,9 @@ UNTRAINED = {"TCDS at inference only": "TCDSNet"}  # the rules of an arm on the 
 PILOT: dict[str, tuple[str, ...]] = {
     "DN4": PLAIN,
     "TCDSNet": (),
+    "DN4, bare sum": (*PLAIN, "logit_scale=0"),
+    "bare sum": ("logit_scale=0",),
+    "three quarters, bare sum": ("fraction=0.75", "query_fraction=0.75", "logit_scale=0"),
     "support only": ("query=none",),
     "class offset": ("class_offset=support",),
     "other images": ("other_images=true",),

@@ -11,7 +11,8 @@ score is the difference of the means (score=ratio is the other), a fraction of e
 counts by how far its best class's mean cosine is above the others' mean (a fraction of each image, or ATL-Net's learned threshold), the
 mask is soft in training (a sigmoid at ATL-Net's sharpness) and hard afterwards, the class score is DN4's (three neighbours, the bare sum).
 The schedule is that of DN4 and ATL-Net. Ours without a source: the backbone may first be trained by a cosine classifier at every place
-(pretrain_epochs), `other_images`, `center` and `class_offset`, and that an image whose descriptors all miss the threshold keeps its best.
+(pretrain_epochs); the loss then takes the mean cosine times logit_scale, since DN4's bare sum undoes that training; `other_images`, `center`
+and `class_offset`; an image whose descriptors all miss the threshold keeps its best.
 
 Baselines: classifier=protonet (cosines of mean descriptors), classifier=dn4, selection=random query=none, selection=all_support (all
 support descriptors choose the queries, as methods before it do).

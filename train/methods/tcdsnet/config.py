@@ -43,7 +43,7 @@ class Config:
     adaptive_interval: float = 0.2  # and what is between lowest and highest
     neighbours: int = 3  # k of the image-to-class score; DN4's
     class_offset: Literal["none", "support"] = "none"  # support: a class's score less that of its own support against itself
-    logit_scale: float = 1.0  # factor on the score in the loss; DN4: the bare sum
+    logit_scale: float = 0.0  # factor on the score's mean cosine in the loss, ours; 0: the bare sum, as DN4 trains
     # stage 1: a cosine classifier at every place
     pretrain_epochs: float = 0.0
     pretrain_batch: int = 128
@@ -70,6 +70,7 @@ CIFAR_FS = Config(
     size=32,
     pretrain_epochs=8,
     episodes=1500,
+    logit_scale=20.0,
     learning_rate=5e-4,
     test_episodes=2000,
 )
@@ -101,6 +102,7 @@ PRESETS = {
         pools=(1, 2, 3, 4),
         pretrain_epochs=100,
         pretrain_batch=64,
+        logit_scale=20.0,
         episodes=20_000,
         learning_rate=1e-4,
     ),

@@ -186,7 +186,10 @@ class TCDSNet(Method):
         descriptors = self.describe(image.flatten(0, 2))
         descriptors = descriptors.reshape(episodes, ways, images, *descriptors.shape[1:])  # (e, c, images, l, d)
         truth = torch.arange(ways, device=image.device).repeat_interleave(config.queries)
-        scale = config.logit_scale if self.temperature is None else self.temperature
+        if self.temperature is not None:
+            scale: Tensor | float = self.temperature
+        else:
+            scale = config.logit_scale / self.rules.terms(descriptors.shape[3]) if config.logit_scale else 1.0
         losses, right, most = [], [], []
         with torch.autocast(descriptors.device.type, enabled=False):
             for episode in descriptors:

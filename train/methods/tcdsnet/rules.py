@@ -45,6 +45,10 @@ class Rules:
         """Descriptors of a class of so many that a fraction keeps."""
         return share(self.fraction, rows)
 
+    def terms(self, locations: int) -> int:
+        """Cosines that a query's score is the sum of, of an image of so many descriptors (query="adaptive": at most)."""
+        return self.neighbours * (share(self.query_value, locations) if self.query == "fraction" else locations)
+
     def options(self) -> dict[str, Any]:
         """As an artifact states them."""
         score = ("ratio" if self.ratio else "difference") if self.selection == "contrast" else "none"

@@ -97,6 +97,16 @@ def test_every_arm_has_a_finite_loss_and_gradient(fields: dict[str, object]) -> 
     assert all(bool(p.grad.isfinite().all()) for p in method.backbone.parameters() if p.grad is not None)
 
 
+@pytest.mark.parametrize("fields", [{"classifier": "dn4"}, {}])
+def test_the_scale_of_the_loss_is_of_the_mean_cosine(fields: dict[str, object]) -> None:
+    bare = made(**fields)
+    scaled = made(**fields, logit_scale=bare.rules.terms(16))  # 4x4 descriptors
+    batch = next(list(bare.stages(None))[1].batches(0))
+    first, second, milder = (method._loss(batch)[0] for method in (bare, scaled, made(**fields, logit_scale=1.0)))
+    torch.testing.assert_close(first, second)
+    assert milder.item() != pytest.approx(first.item(), rel=1e-3)
+
+
 def test_training_starts_from_another_models_backbone(tmp_path: Path) -> None:
     first = loop.fit("tcdsnet", dataclasses.replace(SMOKE, episodes=0, classifier="dn4"), None, tmp_path / "a", SETTING)
     config = dataclasses.replace(SMOKE, start=str(first))
