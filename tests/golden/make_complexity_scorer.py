@@ -36,9 +36,9 @@ def weights() -> np.ndarray:
 
 
 def images(count: int = 6, seed: int = 2) -> np.ndarray:
-    """uint8 (count, 8, 8, 3), from plain to noisy."""
+    """uint8 (count, 8, 8, 3), from nearly plain to noisy."""
     generator = np.random.default_rng(seed)
-    noise = generator.normal(0, 1, (count, SIDE, SIDE, 3)) * np.linspace(0, 90, count)[:, None, None, None]
+    noise = generator.normal(0, 1, (count, SIDE, SIDE, 3)) * np.linspace(6, 90, count)[:, None, None, None]
     return np.clip(generator.integers(80, 170, (count, 1, 1, 3)) + noise, 0, 255).astype(np.uint8)
 
 
