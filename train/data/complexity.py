@@ -79,12 +79,10 @@ def rated(path: Path) -> dict[str, Rated]:
         ValueError: it has neither layout, or a list holds no score, a name twice, or a score out of range.
     """
     files = open_files(path)
-    lists = [name for name in files.names if name.rpartition("/")[2] in ("train.txt", "test.txt")]
+    lists, tables = _layout(files)
     if lists:
         folder = min(lists, key=len).rpartition("/")[0]
         return _ic9600(files.under(folder) if folder else files)
-    folders = set(files.folders)
-    tables = [name for name in files.names if name.endswith(".csv") and name.removesuffix(".csv") in folders]
     if tables:
         return {"all": _savoias(files, tables)}
     if any(name.endswith(".xlsx") for name in files.names):
@@ -93,6 +91,18 @@ def rated(path: Path) -> dict[str, Rated]:
             "the columns image and complexity beside the folder <category> (row i belongs to the image called i)."
         )
     raise ValueError(f"{path} has no ratings of complexity that are known here; expected {EXPECTED}")
+
+
+def has_ratings(path: Path) -> bool:
+    """Whether a folder or a zip has one of the layouts; not whether its ratings hold."""
+    return any(_layout(open_files(path)))
+
+
+def _layout(files: Files) -> tuple[list[str], list[str]]:
+    """IC9600's lists and Savoias' tables."""
+    folders = set(files.folders)
+    lists = [name for name in files.names if name.rpartition("/")[2] in ("train.txt", "test.txt")]
+    return lists, [name for name in files.names if name.endswith(".csv") and name.removesuffix(".csv") in folders]
 
 
 def _ic9600(files: Files) -> dict[str, Rated]:
