@@ -21,7 +21,6 @@ from train.correlation import pearson, spearman
 from train.data import loader
 from train.data.complexity import HIGHEST, Rated
 from train.data.entropy import grey_entropy
-from train.data.photos import Photos
 from train.data.split import hold_out
 from train.loop import warm_up_cosine
 from train.losses.complexity_aware import complexity_aware
@@ -220,13 +219,13 @@ class CLIC(Method):
         """
         self.eval()
         photos, count = found.photos.train, min(len(found.photos.train), MOST_READ)
-        embedded = self._read(photos, count).embedding
+        embedded = self.readings(photos.read, count).embedding
         if standard:
             self.center.copy_(torch.from_numpy(embedded.mean(0)))
             self.spread.copy_(torch.from_numpy(embedded.std(0) + 1e-3 * embedded.std() + 1e-6))
         entropy = np.array([grey_entropy(photos.read(number)) for number in range(count)])
         self.direction.copy_(torch.from_numpy(measures.principal(self._standardised(embedded), entropy)))
-        held = self._read(found.photos.val, len(found.photos.val)).activation
+        held = self.readings(found.photos.val.read, len(found.photos.val)).activation
         self.quantiles.copy_(torch.from_numpy(measures.quantiles(held)))
 
     # evaluation
@@ -245,12 +244,12 @@ class CLIC(Method):
             return self._agreement(rated[split])
         photos = open_sets(self.config, data).photos
         members = {"train": photos.train, "val": photos.val}.get(split) or next(iter(photos.test.values()))
-        found = self._read(members, len(members)).activation
+        found = self.readings(members.read, len(members)).activation
         entropy = [grey_entropy(members.read(number)) for number in range(len(members))]
         return {"entropy/pcc": pearson(found, entropy), "entropy/srcc": spearman(found, entropy)}
 
     def _agreement(self, images: Rated) -> dict[str, float]:
-        read = measures.readings(self._graph(), images.image, len(images), self.geometry)
+        read = self.readings(images.image, len(images))
         pc1 = self._standardised(read.embedding) @ self.direction.double().cpu().numpy()
         values = {"activation": read.activation, "pc1": pc1}
         scores = {"activation": measures.place(read.activation, self.quantiles.double().cpu().numpy())}
@@ -261,13 +260,10 @@ class CLIC(Method):
     def _standardised(self, embedded: measures.Floats) -> measures.Floats:
         return np.asarray((embedded - self.center.double().cpu().numpy()) / self.spread.double().cpu().numpy())
 
-    def _read(self, photos: Photos, count: int) -> measures.Readings:
-        return measures.readings(self._graph(), photos.read, count, self.geometry)
-
-    def _graph(self) -> Any:
-        """The deployed graph on this model's device."""
+    def readings(self, read: measures.Read, count: int) -> measures.Readings:
+        """What the deployed graph reads from images 0 .. count - 1, on this model's device."""
         graph = ComplexityGraph(self.encoder, self.head, self.center, self.spread).eval()
-        return lambda image: graph(image.to(self.center.device))
+        return measures.readings(lambda image: graph(image.to(self.center.device)), read, count, self.geometry)
 
     # export
 

@@ -1,4 +1,4 @@
-"""CLIC's graph in ONNX Runtime against torch, with and without a head."""
+"""CLIC's graph in ONNX Runtime and in ComplexityScorer against torch, with and without a head."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import onnxruntime
 import pytest
 import torch
 
+import runtime
 from export.onnx import export
 from runtime.prepare import batch
 from train.methods.clic.config import SMOKE
-from train.methods.clic.graphs import ComplexityGraph
 from train.methods.clic.method import CLIC
 
 
@@ -22,6 +22,7 @@ def method() -> CLIC:
     made = CLIC(SMOKE, CLIC.prepare(SMOKE, None))
     for module in made.modules():  # statistics as after training: other than 0 and 1
         if isinstance(module, torch.nn.BatchNorm2d):
+            assert module.running_mean is not None and module.running_var is not None
             torch.nn.init.uniform_(module.running_mean, -0.1, 0.1)
             torch.nn.init.uniform_(module.running_var, 0.1, 0.5)
     return made.eval()
@@ -40,10 +41,19 @@ def test_all_outputs_are_torchs(method: CLIC, artifact: Path, count: int) -> Non
     session = onnxruntime.InferenceSession(artifact / "complexity.onnx", providers=["CPUExecutionProvider"])
     assert [port.name for port in session.get_outputs()] == ["activation", "embedding", "map", "score"]
     with torch.no_grad():
-        graph = ComplexityGraph(method.encoder, method.head, method.center, method.spread).eval()
-        expected = graph(torch.from_numpy(pixels))
+        expected = method.exportable().modules["complexity"](torch.from_numpy(pixels))
     for found, wanted in zip(session.run(None, {"image": pixels}), expected, strict=True):
         np.testing.assert_allclose(found, wanted.numpy(), rtol=1e-4, atol=1e-4)
+
+
+def test_the_runtime_scores_as_training_reads(method: CLIC, artifact: Path) -> None:
+    image = np.random.default_rng(3).integers(0, 256, (50, 31, 3), dtype=np.uint8)
+    found = runtime.load(artifact, threads=1, prefer=["cpu"]).score(image)
+    read = method.readings(lambda _: image, 1)
+    assert read.score is not None
+    np.testing.assert_allclose([found.score, found.activation], [read.score[0], read.activation[0]], rtol=1e-4)
+    np.testing.assert_allclose(found.embedding, read.embedding[0], rtol=1e-3, atol=1e-4)
+    assert found.map.mean() == pytest.approx(read.activation[0], rel=0.05)
 
 
 def test_what_the_runtime_needs_is_in_the_options(method: CLIC) -> None:
