@@ -29,7 +29,8 @@ examples:
 
 protocol: encoders are trained on --data without any rating and without the rated images. All of these are then read. Without labels: the
 activation, the first principal component, and hand-made measures, over all images. Few labels: ridge regression on the ratings of 5, 10 or
-30 % of each category, tested on the others, the same 10 splits for every arm and seed; the penalty is by leave-one-out on the labelled.
+30 % of each category, tested on the others, the same 10 splits for every arm and seed; penalty and
+weight of the embedding beside hand-made measures are by leave-one-out on the labelled.
 Another category: ridge, or a linear head trained by the method itself, on all ratings of the other categories. Ratings of two categories need
 not be comparable: "within" is the mean over categories. Errors are in points of 100. The random encoder has the batch statistics of one epoch.
 Drawn images: Spearman's correlation of the activation with the level.
