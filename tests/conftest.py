@@ -59,6 +59,19 @@ def enroller(enrolling: SimpleNamespace, tmp_path: Path) -> Path:
     return tmp_path / "enroller"
 
 
+@pytest.fixture(scope="session")
+def scoring() -> SimpleNamespace:
+    """The script of the complexity_scorer artifact: build(folder, **options), images(count, seed), expected(images)."""
+    return SimpleNamespace(**runpy.run_path(str(Path(__file__).parent / "golden" / "make_complexity_scorer.py")))
+
+
+@pytest.fixture
+def scorer(scoring: SimpleNamespace, tmp_path: Path) -> Path:
+    """A complexity_scorer artifact of one convolution, without a head."""
+    scoring.build(tmp_path / "scorer")
+    return tmp_path / "scorer"
+
+
 @pytest.fixture
 def artifact(tiny: SimpleNamespace, tmp_path: Path) -> Path:
     """All three graphs."""

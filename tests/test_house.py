@@ -33,6 +33,7 @@ COMMANDS = (
             "latency",
             "footprint",
             "cdcl",
+            "clic",
             "cmah",
             "comkd_cifar100",
             "tcdsnet",

@@ -5,9 +5,12 @@ from __future__ import annotations
 import glob
 import json
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ..prepare import SUFFIXES
 
@@ -19,7 +22,7 @@ def add_shared(parser: Any) -> None:
         "--out",
         type=Path,
         metavar="OUT",
-        help="where to write: the larger image or video, a folder for several; or the index of codes",
+        help="where to write: the larger image or video, a folder for several; the index of codes; the scores.csv of complexity",
     )
     parser.add_argument("--batch-size", type=int, default=8, help="images or clouds in one inference (default 8)")
     parser.add_argument("--top-k", type=int, default=5, help="classes an image (default 5)")
@@ -49,6 +52,36 @@ def rooted(inputs: Iterable[str], suffixes: Sequence[str] = SUFFIXES, what: str 
             yield path, Path(path.name)
 
 
+def picture_places(option: str, files: Sequence[Path], out: Path | None) -> dict[Path, Path]:
+    """Where the picture of each file goes; what would be written over an input or another picture is refused.
+
+    Args:
+        option: that `out` was given with, for messages.
+        out: a file for one image, a folder for several; None draws none.
+    """
+    if out is None:
+        return {}
+    if len(files) == 1 and not out.is_dir() and out.suffix:
+        found = {files[0]: out}
+        folder = out.parent
+        if not folder.is_dir():
+            raise FileNotFoundError(f"there is no folder {folder} to write {out.name} to")
+        if out.suffix.lower() not in SUFFIXES:
+            raise ValueError(f"{out} has the suffix {out.suffix!r}; expected one of {', '.join(SUFFIXES)}")
+    else:
+        if out.exists() and not out.is_dir():
+            raise ValueError(f"{out} is a file and there are several images; give a folder")
+        found = {path: out / f"{path.stem}.png" for path in files}
+    taken: dict[Path, Path] = {}
+    for path, place in found.items():
+        if place in taken:
+            raise ValueError(f"the pictures of {path} and {taken[place]} would both be {place}; give them one by one")
+        if place.exists() and any(item.exists() and item.resolve() == place.resolve() for item in files):
+            raise ValueError(f"{place} is one of the inputs; give another {option}")
+        taken[place] = path
+    return found
+
+
 class Progress:
     """A bar on standard error, where that is a terminal and there is something to wait for."""
 
@@ -68,6 +101,27 @@ class Progress:
         if self._shown:
             filled = min(30 * self._done // self._total, 30)
             print(f"\r[{'#' * filled}{'.' * (30 - filled)}] {self._done}/{self._total}", end="", file=sys.stderr, flush=True)
+
+
+def prepared(
+    files: Sequence[Path], size: int, prepare: Callable[[list[Path]], NDArray[np.uint8]], *, always: bool = True
+) -> Iterator[list[tuple[Path, NDArray[np.uint8] | Exception]]]:
+    """Batches of files, each with its image in the graph's size (h, w, 3), or with what is wrong with it; with a progress bar.
+
+    Args:
+        prepare: images -> uint8 (n, 3, h, w).
+        always: the bar is drawn also where answers are printed to the terminal.
+    """
+    with Progress(len(files), always=always) as progress:
+        for start in range(0, len(files), size):
+            part: list[tuple[Path, NDArray[np.uint8] | Exception]] = []
+            for path in files[start : start + size]:
+                try:
+                    part.append((path, prepare([path])[0].transpose(1, 2, 0)))
+                except (ValueError, OSError, MemoryError) as error:
+                    part.append((path, error))
+            yield part
+            progress.advance(len(part))
 
 
 def report_error(path: Path, error: BaseException, *, as_json: bool) -> None:

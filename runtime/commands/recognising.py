@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from .. import heat
 from ..class_file import SUFFIX
 from ..pictures import write
-from ..prepare import SUFFIXES, decode
-from .inputs import Progress, paths, report_error
+from ..prepare import decode
+from .inputs import paths, picture_places, prepared, report_error
 
 if TYPE_CHECKING:
     from ..tasks.few_shot_classifier import FewShotClassifier, Recognition
@@ -66,7 +66,7 @@ def _enroll(task: FewShotClassifier, inputs: Sequence[str], given: argparse.Name
     task.check_room(name, len(files))
     photos: list[NDArray[np.uint8]] = []
     failed = 0
-    for part in _prepared(task, files, given):
+    for part in prepared(files, given.batch_size, task.prepare):
         for path, photo in part:
             if isinstance(photo, Exception):
                 failed += 1
@@ -93,9 +93,9 @@ def _classify(task: FewShotClassifier, inputs: Sequence[str], given: argparse.Na
         raise ValueError(f"--top-k {given.top_k} was given; expected 1 or more")
     if not task.classes:
         raise ValueError(f"{given.classes} holds no class; enroll one first")
-    places = _places(files, given.heat)
+    places = picture_places("--heat", files, given.heat)
     status = 0
-    for part in _prepared(task, files, given):
+    for part in prepared(files, given.batch_size, task.prepare):
         good = [photo for _, photo in part if not isinstance(photo, Exception)]
         size = min(given.batch_size, task.artifact.axes["batch"].max)
         found = iter(task.classify(good, explain=given.heat is not None, batch_size=size))
@@ -138,47 +138,6 @@ _VERBS: dict[str, tuple[int, int | None, _Work]] = {  # verb -> least and most w
     "forget": (1, 1, _forget),
 }
 _ASKED = "`enroll NAME PHOTOS...`, `add NAME PHOTOS...`, `classify IMAGES...`, `list` or `forget NAME`"
-
-
-def _prepared(
-    task: FewShotClassifier, files: Sequence[Path], given: argparse.Namespace
-) -> Iterator[list[tuple[Path, NDArray[np.uint8] | Exception]]]:
-    """Batches of files, each with its image in the graph's size (h, w, 3), or with what is wrong with it."""
-    with Progress(len(files), always=True) as progress:
-        for start in range(0, len(files), given.batch_size):
-            part: list[tuple[Path, NDArray[np.uint8] | Exception]] = []
-            for path in files[start : start + given.batch_size]:
-                try:
-                    part.append((path, task.prepare([path])[0].transpose(1, 2, 0)))
-                except (ValueError, OSError, MemoryError) as error:
-                    part.append((path, error))
-            yield part
-            progress.advance(len(part))
-
-
-def _places(files: Sequence[Path], out: Path | None) -> dict[Path, Path]:
-    """Where the picture of each file goes; what would be written over an input or another picture is refused."""
-    if out is None:
-        return {}
-    if len(files) == 1 and not out.is_dir() and out.suffix:
-        found = {files[0]: out}
-        folder = out.parent
-        if not folder.is_dir():
-            raise FileNotFoundError(f"there is no folder {folder} to write {out.name} to")
-        if out.suffix.lower() not in SUFFIXES:
-            raise ValueError(f"{out} has the suffix {out.suffix!r}; expected one of {', '.join(SUFFIXES)}")
-    else:
-        if out.exists() and not out.is_dir():
-            raise ValueError(f"{out} is a file and there are several images; give a folder")
-        found = {path: out / f"{path.stem}.png" for path in files}
-    taken: dict[Path, Path] = {}
-    for path, place in found.items():
-        if place in taken:
-            raise ValueError(f"the pictures of {path} and {taken[place]} would both be {place}; give them one by one")
-        if place.exists() and any(item.exists() and item.resolve() == place.resolve() for item in files):
-            raise ValueError(f"{place} is one of the inputs; give another --heat")
-        taken[place] = path
-    return found
 
 
 def _draw(task: FewShotClassifier, path: Path, recognition: Recognition, place: Path) -> None:

@@ -10,11 +10,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.prepare import decode
-
 from . import draws
 from .files import is_image, open_files
 from .scenes import open_scenes
+from .split import Encoded
 
 HELD = 3 << 30  # bytes of decoded photographs that are kept
 _PART = 6  # first part of the keys here
@@ -106,7 +105,7 @@ def open_photos(
 
     def photos(names: Sequence[str]) -> Photos:
         chosen = tuple(names)
-        return Photos(chosen, lambda number: decode(files.read(chosen[number])))
+        return Photos(chosen, Encoded(files, chosen).read)
 
     named = {folder: below(folder) for folder in (tests or (["test"] if "test" in folders else []))}
     tested = {name for names in named.values() for name in names}

@@ -296,6 +296,9 @@ def test_an_index_of_another_artifact_is_refused(
 
 def test_the_shared_options_are_refused_where_they_mean_nothing(artifact: Path, resolver: Path, capsys: Captured) -> None:
     assert main([str(artifact), "photo.png", "-o", "x"]) == 2
-    assert "--out is for a super_resolver or a cross_modal_hasher artifact" in capsys.readouterr().err
+    assert "--out is for a super_resolver, a cross_modal_hasher or a complexity_scorer artifact" in capsys.readouterr().err
     assert main([str(resolver), "photo.png", "-o", "x", "--batch-size", "2"]) == 2
-    assert "--batch-size is for a zero_shot, a cross_modal_hasher or a few_shot_classifier artifact" in capsys.readouterr().err
+    assert (
+        "--batch-size is for a zero_shot, a cross_modal_hasher, a few_shot_classifier or a complexity_scorer artifact"
+        in capsys.readouterr().err
+    )
