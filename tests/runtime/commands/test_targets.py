@@ -66,7 +66,7 @@ def test_a_table_has_a_row_for_every_file(target_artifact: Path, chips: Path, tm
     assert main([str(target_artifact), str(chips), "-o", str(out)]) == 1
     said = capsys.readouterr()
     assert said.out == f"4 chips in {out}, 1 of them unknown; 1 could not be used\n" and "z.png" in said.err
-    rows = list(csv.DictReader(out.open(encoding="utf-8")))
+    rows = list(csv.DictReader(out.read_text(encoding="utf-8").splitlines()))
     assert [row["path"] for row in rows] == [str(path) for path in [*names(chips), chips / "z.png"]]
     answers = runtime.load(target_artifact, prefer=["cpu"]).recognize(names(chips))
     assert [row["label"] for row in rows] == [*(answer.label or "unknown" for answer in answers), ""]
