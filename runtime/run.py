@@ -128,10 +128,10 @@ def _check(given: argparse.Namespace) -> int:
         print(f"{name:<28} NOT RUN: {reason}")
     if given.verbose:
         _tell(proof.reports, as_json=False)
-    if proof.pixels is not None:
-        print(f"preprocessing ({proof.ops} ops): {proof.pixels:.2%} of golden pixels equal")
+    if proof.preparation():
+        print(f"preprocessing ({proof.ops} ops): {', '.join(proof.preparation())}")
     wrong = "FAILED: this device does not give the exporter's numbers"
-    unproven = proof.left and all(item.passed for item in proof.agreements) and proof.pixels in (None, 1.0)
+    unproven = proof.left and all(item.passed for item in proof.agreements) and proof.prepared
     print("passed" if proof.passed else "NOT PROVEN: not every file was run" if unproven else wrong)
     return 0 if proof.passed else 1
 
