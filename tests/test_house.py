@@ -32,6 +32,7 @@ COMMANDS = (
             "demo",
             "latency",
             "footprint",
+            "bidfc",
             "cdcl",
             "cmah",
             "comkd_cifar100",
