@@ -1,4 +1,4 @@
-"""Ask an artifact from the command line: labels, larger images, what is alike, new classes, or complexity, as its task has it."""
+"""Ask an artifact from the command line: labels, larger images, what is alike, new classes, complexity, or radar targets, as its task has it."""
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ examples:
   python -m runtime.run artifact/ photos/ -o scores.csv     of complexity: a score for each image; a killed run goes on
   python -m runtime.run artifact/ photo.jpg --map where.png                   its regions: red above its mean, blue below
   python -m runtime.run artifact/ photos/ --keep-above 20 --order > list.txt  those of 20 or more, the simplest first
+  python -m runtime.run artifact/ chips/ HB03787.015 -o seen.csv              of radar chips: what each shows, or that it is unknown
   python -m runtime.run artifact/ --check                   run the artifact's own proof on this device
 
 exit status: 0 done; 1 a file could not be used (the others were), or the proof failed; 2 a mistake in what was given

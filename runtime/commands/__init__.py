@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Iterator
 from types import ModuleType
 
-from . import hashing, inputs, labels, recognising, scoring, upscaling
+from . import hashing, inputs, labels, recognising, scoring, targets, upscaling
 
 COMMANDS: dict[str, ModuleType] = {
     "zero_shot": labels,
@@ -14,6 +14,7 @@ COMMANDS: dict[str, ModuleType] = {
     "cross_modal_hasher": hashing,
     "few_shot_classifier": recognising,
     "complexity_scorer": scoring,
+    "recognizer": targets,
 }
 
 

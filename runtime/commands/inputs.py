@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import glob
 import json
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..prepare import SUFFIXES
+
+_Read = TypeVar("_Read")
+_Answer = TypeVar("_Answer")
 
 
 def add_shared(parser: Any) -> None:
@@ -22,9 +26,9 @@ def add_shared(parser: Any) -> None:
         "--out",
         type=Path,
         metavar="OUT",
-        help="where to write: the larger image or video, a folder for several; the index of codes; the scores.csv of complexity",
+        help="where to write: the larger image or video, a folder for several; the index of codes; or a table of answers",
     )
-    parser.add_argument("--batch-size", type=int, default=8, help="images or clouds in one inference (default 8)")
+    parser.add_argument("--batch-size", type=int, default=8, help="images, clouds or chips in one inference (default 8)")
     parser.add_argument("--top-k", type=int, default=5, help="classes an image (default 5)")
 
 
@@ -34,12 +38,21 @@ def paths(inputs: Iterable[str]) -> Iterator[Path]:
         yield path
 
 
-def rooted(inputs: Iterable[str], suffixes: Sequence[str] = SUFFIXES, what: str = "image") -> Iterator[tuple[Path, Path]]:
-    """Files in order, each with its place below the folder that was named, or its own name. In folders suffixes tell what is meant."""
+def rooted(
+    inputs: Iterable[str], suffixes: Sequence[str] = SUFFIXES, what: str = "image", also: re.Pattern[str] | None = None
+) -> Iterator[tuple[Path, Path]]:
+    """Files in order, each with its place below the folder that was named, or its own name.
+
+    In folders suffixes tell what is meant, or a pattern that names may match too.
+    """
+
+    def meant(path: Path) -> bool:
+        return path.suffix.lower() in suffixes or (also is not None and also.search(path.name) is not None)
+
     for text in inputs:
         path = Path(text)
         if path.is_dir():
-            found = sorted(item for item in path.rglob("*") if item.suffix.lower() in suffixes and item.is_file())
+            found = sorted(item for item in path.rglob("*") if meant(item) and item.is_file())
             if not found:
                 raise ValueError(f"there is no {what} below the folder {path}; expected {', '.join(suffixes)}")
             yield from ((item, item.relative_to(path)) for item in found)
@@ -103,25 +116,57 @@ class Progress:
             print(f"\r[{'#' * filled}{'.' * (30 - filled)}] {self._done}/{self._total}", end="", file=sys.stderr, flush=True)
 
 
-def prepared(
-    files: Sequence[Path], size: int, prepare: Callable[[list[Path]], NDArray[np.uint8]], *, always: bool = True
-) -> Iterator[list[tuple[Path, NDArray[np.uint8] | Exception]]]:
-    """Batches of files, each with its image in the graph's size (h, w, 3), or with what is wrong with it; with a progress bar.
+def read_in_batches(
+    files: Sequence[Path], size: int, read: Callable[[Path], _Read], *, always: bool
+) -> Iterator[list[tuple[Path, _Read | Exception]]]:
+    """Batches of files, each with what was read or with what is wrong with it; with a progress bar.
 
     Args:
-        prepare: images -> uint8 (n, 3, h, w).
         always: the bar is drawn also where answers are printed to the terminal.
     """
+    if size < 1:
+        raise ValueError(f"--batch-size {size} was given; expected 1 or more")
     with Progress(len(files), always=always) as progress:
         for start in range(0, len(files), size):
-            part: list[tuple[Path, NDArray[np.uint8] | Exception]] = []
+            part: list[tuple[Path, _Read | Exception]] = []
             for path in files[start : start + size]:
                 try:
-                    part.append((path, prepare([path])[0].transpose(1, 2, 0)))
+                    part.append((path, read(path)))
                 except (ValueError, OSError, MemoryError) as error:
                     part.append((path, error))
             yield part
             progress.advance(len(part))
+
+
+def prepared(
+    files: Sequence[Path], size: int, prepare: Callable[[list[Path]], NDArray[np.uint8]], *, always: bool = True
+) -> Iterator[list[tuple[Path, NDArray[np.uint8] | Exception]]]:
+    """Batches of files, each with its image in the graph's size (h, w, 3), or with what is wrong with it.
+
+    Args:
+        prepare: images -> uint8 (n, 3, h, w).
+    """
+    return read_in_batches(files, size, lambda path: prepare([path])[0].transpose(1, 2, 0), always=always)
+
+
+def each(
+    files: Sequence[Path],
+    size: int,
+    read: Callable[[Path], _Read],
+    ask: Callable[[list[_Read]], Sequence[_Answer]],
+    *,
+    always: bool = False,
+) -> Iterator[tuple[Path, _Answer | Exception]]:
+    """Path and answer, or path and the error: one bad file does not lose the others of its batch.
+
+    Args:
+        size: files in a batch.
+    """
+    for part in read_in_batches(files, size, read, always=always):
+        given = [value for _, value in part if not isinstance(value, Exception)]
+        answers = iter(ask(given) if given else ())
+        for path, value in part:
+            yield path, value if isinstance(value, Exception) else next(answers)
 
 
 def report_error(path: Path, error: BaseException, *, as_json: bool) -> None:

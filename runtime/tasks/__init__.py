@@ -11,6 +11,7 @@ _KINDS = {
     "cross_modal_hasher": "CrossModalHasher",
     "few_shot_classifier": "FewShotClassifier",
     "complexity_scorer": "ComplexityScorer",
+    "recognizer": "Recognizer",
 }
 
 
