@@ -72,6 +72,7 @@ def scorer(scoring: SimpleNamespace, tmp_path: Path) -> Path:
     return tmp_path / "scorer"
 
 
+@pytest.fixture(scope="session")
 def targeting() -> SimpleNamespace:
     """The script of the recognizer artifact: build(folder, **options), chips(count, side, seed), expected(prepared)."""
     return SimpleNamespace(**runpy.run_path(str(Path(__file__).parent / "golden" / "make_recognizer.py")))
