@@ -1,0 +1,43 @@
+"""A chip becomes features: the encoder that is pretrained, trained and deployed."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from train.blocks.resnet import ResNet, SmallNet, Stem
+
+
+class Encoder(nn.Module):
+    """One of the shared networks on chips of one channel; `dim` is the number of features.
+
+    A SAR chip has one channel. The published code repeats it three times, which a first layer with one channel is equal to, its
+    weights being sums of three.
+    """
+
+    def __init__(self, backbone: str, stem: Stem, widths: tuple[int, ...]) -> None:
+        super().__init__()
+        self.net: ResNet | SmallNet
+        if backbone == "small":
+            self.net = SmallNet(widths, in_channels=1)
+        else:
+            self.net = ResNet(backbone, stem=stem, in_channels=1)
+        self.dim = self.net.dim
+
+    def forward(self, chip: Tensor) -> tuple[Tensor, ...]:
+        """(n, 1, h, w), uint8 or 0..1 -> maps of the stages"""
+        return self.net(scaled(chip))  # type: ignore[no-any-return]
+
+    def features(self, chip: Tensor) -> Tensor:
+        """(n, 1, h, w) -> (n, d), float32"""
+        return self(chip)[-1].mean((2, 3)).float()
+
+
+def scaled(chip: Tensor) -> Tensor:
+    """0..255 or 0..1 -> -1..1"""
+    return chip.to(torch.float32) / 127.5 - 1 if chip.dtype == torch.uint8 else 2 * chip - 1
+
+
+def projector(dim: int, out: int) -> nn.Sequential:
+    """The head that contrast is taken behind (SimCLR, MoCo v2)."""
+    return nn.Sequential(nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, out))
