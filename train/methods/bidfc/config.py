@@ -36,22 +36,100 @@ class Config:
     variance_weight: float = 1.0  # af
     variance_from: float = 0.1  # T1 as a part of the epochs; 30 of 300
     variance_full: float = 0.5  # T2; 150 of 300
-    ema: float = 0.0  # of the encoder's weights; published 0.999, which its code never applies
+    ema: float = 0.0  # m of an average of the encoder's weights; published 0.999, which its code never applies
     contrast_temperature: float = 0.1  # simclr's and moco's
     projection: int = 128  # channels of their head
     queue: int = 1024  # moco's keys
     momentum: float = 0.99  # of moco's key encoder
-    # views
-    scale: float = 0.85  # least part of the area that a view keeps
+    # its views
+    scale: float = 0.85  # least area, in parts of size x size; anywhere in the window
+    flip: float = 0.5  # part of the views that are mirrored
+    rotation: float = 30.0  # degrees to either side
+    rotation_share: float = 0.2  # part of the views that are turned
+    jitter: float = 0.4  # of brightness and contrast
+    jitter_share: float = 0.4
+    noise: float = 0.3  # deviation, in parts of a view's mean; the published code's is not known
+    noise_share: float = 0.2
+    looks: float = 8.0  # of speckle, which is ours
+    speckle_share: float = 0.2
     # stage 2, with labels
     evaluation: Literal["finetune", "linear"] = "finetune"  # linear: a frozen encoder
     label_epochs: int = 100  # over the labelled chips; the last one counts
     label_batch: int = 12
     label_learning_rate: float = 3e-3  # SGD's with momentum 0.9
     label_weight_decay: float = 1e-4
-    label_rotation: float = 10.0  # degrees either way, with probability 0.4
+    label_schedule: Literal["constant", "cosine"] = "constant"
+    label_rotation: float = 10.0  # degrees to either side
+    label_rotation_share: float = 0.4
     # refusal
     novelty: Literal["neighbours", "mahalanobis", "energy"] = "neighbours"  # see novelty.py
     neighbours: int = 5  # k
     known: int = 1000  # training chips that are compared with
     refused: float = 0.05  # part of known chips that may be called unknown
+
+
+SMALL = Config(
+    backbone="small",
+    epochs=60,
+    batch=128,
+    learning_rate=1e-3,
+    classifier_learning_rate=0.1,
+)
+
+SMOKE = Config(
+    size=32,
+    window=40,
+    scenes=6,
+    held_out=("crane",),
+    val=0.3,
+    labels=14,
+    backbone="small",
+    widths=(4, 8, 8, 16),
+    epochs=2,
+    batch=14,
+    repeats=2,
+    learning_rate=1e-3,
+    classifier_learning_rate=0.1,
+    variance_from=0.0,
+    ema=0.5,
+    label_epochs=3,
+    label_batch=7,
+    label_learning_rate=0.01,
+    neighbours=2,
+    known=16,
+)
+
+PRESETS = {
+    "paper": Config(crop="resize"),  # the published protocol, which leaks the class through the chips' sizes
+    "small": SMALL,
+    "scenes": replace(SMALL, epochs=20, batch=64),
+}
+
+
+def check(config: Config) -> None:
+    """Refuse values that no run can be made of."""
+    if not 8 <= config.size <= config.window or (config.window - config.size) % 2:
+        raise ValueError(
+            f"size={config.size} and window={config.window} were given; expected a size of 8 or more in a window that is as large, or "
+            "larger by an even number of pixels, so that both have the same middle"
+        )
+    if min(config.repeats, config.epochs, config.label_epochs) < 1:
+        raise ValueError(
+            f"repeats={config.repeats}, epochs={config.epochs} and label_epochs={config.label_epochs} were given; expected 1 or more"
+        )
+    if min(config.batch, config.label_batch) < 2:
+        raise ValueError(f"batch={config.batch} and label_batch={config.label_batch} were given; expected 2 or more")
+    if not 0 < config.val < 1 or not 0 <= config.refused < 1 or not 0 <= config.ema < 1:
+        raise ValueError(
+            f"val={config.val:g}, refused={config.refused:g} and ema={config.ema:g} were given; expected parts of 1, val above 0"
+        )
+    if not 0 <= config.variance_from <= config.variance_full <= 1:
+        raise ValueError(
+            f"variance_from={config.variance_from:g} and variance_full={config.variance_full:g} were given; expected parts of the "
+            "epochs, the first no later than the second"
+        )
+    if min(config.temperature, config.contrast_temperature) <= 0:
+        raise ValueError(
+            f"temperature={config.temperature:g} and contrast_temperature={config.contrast_temperature:g} were given; expected "
+            "more than 0"
+        )

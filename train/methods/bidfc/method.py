@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.optim.swa_utils import update_bn
 
 from runtime.artifact import Artifact, Axis, Graph, Port
 from train import checkpoint
@@ -25,7 +26,7 @@ from train.losses.nt_xent import nt_xent
 from train.metrics import accuracy, auroc, calibration_error
 
 from . import feed
-from .config import Config
+from .config import Config, check
 from .discrimination import Discrimination, Plan
 from .graphs import RecognizerGraph
 from .network import Encoder, projector
@@ -78,7 +79,9 @@ class BIDFC(Method):
 
     @classmethod
     def prepare(cls, config: Config, data: Path | None) -> Facts:
-        _check(config)
+        check(config)
+        if config.start:
+            _encoder(config)
         parts = open_parts(config, data)
         parts.labelled(config.labels, config.seed)
         if _pretrains(config) and len(parts.train) < config.batch:
@@ -127,7 +130,8 @@ class BIDFC(Method):
 
     def _pretrain(self, parts: Parts) -> Stage:
         config, plan = self.config, self.plan(len(parts.train))
-        trained = [module for module in (self.encoder, self.projector, self.moco) if module is not None]
+        heads = (self.projector, self.moco.query if self.moco is not None else None)
+        trained = [self.encoder, *(head for head in heads if head is not None)]
         groups: list[dict[str, Any]] = [{"params": _parameters(trained), "lr": config.learning_rate}]
         loss: Callable[[Batch], tuple[Tensor, Losses]] = self._contrast
         if self.discrimination is not None:
@@ -172,7 +176,8 @@ class BIDFC(Method):
         if chip.ndim == 5:
             views = self.encoder.features(chip.flatten(0, 1)).unflatten(0, chip.shape[:2])  # (b, K, d)
             variance = dynamic_weighted_variance(views, batch["weight"][0])
-            unused = sum((0 * parameter).sum() for parameter in telling.parameters())  # data-parallel training asks for a gradient
+            # data-parallel training asks for a gradient of every parameter
+            unused = sum((0 * parameter).sum() for parameter in telling.parameters())
             return variance + unused, {"variance": variance.detach(), **told}
         loss = telling(self.encoder.features(chip), batch["instance"], int(batch["turn"][0]))
         return loss, {"discrimination": loss.detach(), **told}
@@ -193,14 +198,16 @@ class BIDFC(Method):
             self.encoder.load_state_dict(self.average.copy.state_dict())
             views = feed.pretraining(parts.train, config, plan, 0)
             device = self.temperature.device
-            some = (batch["chip"].flatten(0, -4).to(device) for batch in itertools.islice(views, plan.batches))
-            torch.optim.swa_utils.update_bn(some, self.encoder)  # the average was never run, so its statistics are new
+            steps = min(plan.batches * plan.repeats, plan.steps)  # each chip once or more
+            some = (batch["chip"].flatten(0, -4).to(device) for batch in itertools.islice(views, steps))
+            update_bn(some, self.encoder)  # the average was never run, so its statistics are new
         if self.discrimination is not None and plan.epochs * plan.batches >= LOOKED_AT:
             found, least = float(self.discrimination.accuracy), HEALTHY / config.batch
             if found < least:
                 log.warning(
-                    f"The classifier of the last batch told {found:.1%} of its chips apart after {config.repeats} steps; a pretraining "
-                    f"that learns reaches {least:.1%}. Raise classifier_learning_rate ({config.classifier_learning_rate:g}) or repeats."
+                    "The classifier of the last batch told %.1f %% of its chips apart after %d steps; a pretraining that learns reaches "
+                    "%.1f %%. Raise classifier_learning_rate (%g) or repeats.",
+                    *(100 * found, config.repeats, 100 * least, config.classifier_learning_rate),
                 )
 
     def _with_labels(self, parts: Parts) -> Stage:
@@ -328,7 +335,7 @@ def calibrated(logits: Tensor, label: Tensor) -> float:
 
 def _parameters(modules: list[nn.Module]) -> list[nn.Parameter]:
     """Those that are trained, each once."""
-    return list({id(one): one for module in modules for one in module.parameters() if one.requires_grad}.values())
+    return list({id(one): one for module in modules for one in module.parameters()}.values())
 
 
 def _pretrains(config: Config, how: str = "") -> bool:

@@ -25,7 +25,7 @@ class Encoder(nn.Module):
         self.dim = self.net.dim
 
     def forward(self, chip: Tensor) -> tuple[Tensor, ...]:
-        """(n, 1, h, w), uint8 or 0..1 -> maps of the stages"""
+        """(n, 1, h, w), uint8 or magnitudes -> maps of the stages"""
         return self.net(scaled(chip))  # type: ignore[no-any-return]
 
     def features(self, chip: Tensor) -> Tensor:
@@ -34,8 +34,10 @@ class Encoder(nn.Module):
 
 
 def scaled(chip: Tensor) -> Tensor:
-    """0..255 or 0..1 -> -1..1"""
-    return chip.to(torch.float32) / 127.5 - 1 if chip.dtype == torch.uint8 else 2 * chip - 1
+    """8 bits to -1..1; magnitudes, whose unit means nothing, to $\\log(1 + x / \\bar x) - 1$ with the mean of the window."""
+    if chip.dtype == torch.uint8:
+        return chip.to(torch.float32) / 127.5 - 1
+    return torch.log1p(chip / chip.mean((2, 3), keepdim=True).clamp(min=1e-12)) - 1
 
 
 def projector(dim: int, out: int) -> nn.Sequential:

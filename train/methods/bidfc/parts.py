@@ -70,7 +70,7 @@ def open_parts(config: Config, data: Path | None) -> Parts:
     Raises:
         ValueError: `held_out` names a class that is not there, or fewer than two classes or too few chips are left.
     """
-    found = chips(data, scenes=config.scenes, scene_size=config.window + 16)
+    found = chips(data, scenes=config.scenes, scene_size=max(config.window, 48))  # seed 0 parts them, whatever training's seed
     train, test = found["train"], found["test"]
     strange = [name for name in config.held_out if name not in train.classes]
     if strange:
@@ -80,8 +80,8 @@ def open_parts(config: Config, data: Path | None) -> Parts:
         raise ValueError(f"{len(classes)} classes are left to train on; expected 2 at least, so hold out fewer")
     places = np.array([classes.index(name) if name in classes else -1 for name in train.classes])
     held = _held(places[train.labels], config.val, classes)
-    trained = _part(train, places, config).select(~held)
-    return Parts(classes, trained, _part(train, places, config).select(held), _part(test, places, config))
+    read = _part(train, places, config)
+    return Parts(classes, read.select(~held), read.select(held), _part(test, places, config))
 
 
 def _held(labels: NDArray[np.int64], share: float, classes: tuple[str, ...]) -> NDArray[np.bool_]:
@@ -97,4 +97,5 @@ def _held(labels: NDArray[np.int64], share: float, classes: tuple[str, ...]) -> 
 
 
 def _part(of: Chips, places: NDArray[np.int64], config: Config) -> Part:
-    return Part(windows(of, config.window), places[of.labels])
+    pixels = windows(of, config.size, "resize") if config.crop == "resize" else windows(of, config.window)
+    return Part(pixels, places[of.labels])
