@@ -28,6 +28,9 @@ Crop: TypeAlias = int | Literal["resize"]
 
 KINDS = ("uint8", "magnitude")
 SUFFIXES = (*IMAGES, ".npy")
+MEDIAN = (
+    20.0  # of a chip in 8 bits: that of the MSTAR JPEGs in circulation, half of which have 17 to 23; their targets are cut off
+)
 RAW = re.compile(r"\.\d{3}$")  # MSTAR's raw files end in the depression angle or a running number, as HB03787.015
 COLOUR = 8  # levels that the channels of a grey image may differ by, as a colour JPEG's do
 
@@ -136,8 +139,8 @@ def window(chip: Chip, crop: Crop, size: int, name: str = "the chip") -> Chip:
 def convert(chip: Chip, kind: str) -> Chip:
     """A whole chip as a graph takes it.
 
-    To 8 bits a magnitude is brought linearly, its chip's largest to 255, as the 8-bit MSTAR chips in circulation have it: each of
-    them reaches 255. 8 bits are taken as magnitudes of another unit.
+    To 8 bits a magnitude is brought linearly, its chip's median to MEDIAN, and cut off at 255; where the median is 0, its largest goes
+    to 255. 8 bits are taken as magnitudes of another unit.
     """
     if kind not in KINDS:
         raise ValueError(f"input {kind!r} was given; expected {' or '.join(KINDS)}")
@@ -145,8 +148,10 @@ def convert(chip: Chip, kind: str) -> Chip:
         return chip.astype(np.float32)
     if chip.dtype == np.uint8:
         return chip
-    most = float(chip.max()) or 1.0
-    return np.rint(np.asarray(chip, np.float64) * (255 / most)).astype(np.uint8)
+    exact = chip.astype(np.float64)
+    median = float(np.median(exact))
+    scale = MEDIAN / median if median > 0 else 255 / (float(exact.max()) or 1.0)
+    return np.rint(np.minimum(exact * scale, 255)).astype(np.uint8)
 
 
 def batch(chips: Sequence[Chip], crop: Crop, size: int, kind: str, names: Sequence[str | Path] = ()) -> Chip:
