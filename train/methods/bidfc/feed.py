@@ -60,7 +60,8 @@ def pretraining(part: Part, config: Config, plan: Plan, start: int) -> Iterator[
         """Views `numbers` of a batch's chips: (b, V, 1, h, w)"""
         chosen = torch.from_numpy(part.pixels[rows(batch)]).repeat_interleave(len(numbers), 0)
         keys = np.stack([view_keys(config.seed, batch, share, number, first) for number in numbers], 1).reshape(-1)
-        return views(chosen, keys, config.size, augment(config)).unflatten(0, (share, len(numbers)))
+        found = views(chosen, keys, config.size, augment(config))  # (b V, 1, h, w)
+        return found.reshape(share, len(numbers), *found.shape[1:])
 
     def at(step: int) -> Batch:
         instance = torch.arange(first, first + share)

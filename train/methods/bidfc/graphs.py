@@ -14,9 +14,11 @@ from .novelty import Novelty
 class RecognizerGraph(nn.Module):
     """A chip -> logits, probabilities at the calibrated temperature, novelty."""
 
+    temperature: Tensor
+
     def __init__(self, encoder: Encoder, classifier: nn.Linear, novelty: Novelty, temperature: Tensor) -> None:
         super().__init__()
-        self.encoder, self.classifier, self.novelty = map(copy.deepcopy, (encoder, classifier, novelty))
+        self.encoder, self.classifier, self.novelty = copy.deepcopy(encoder), copy.deepcopy(classifier), copy.deepcopy(novelty)
         self.register_buffer("temperature", temperature.detach().clone())
         self.to(device="cpu", memory_format=torch.contiguous_format)  # type: ignore[call-overload]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +80,7 @@ class BIDFC(Method):
     @classmethod
     def prepare(cls, config: Config, data: Path | None) -> Facts:
         check(config)
+        feed.augment(config)
         if config.start:
             _encoder(config)
         parts = open_parts(config, data)
@@ -174,7 +175,7 @@ class BIDFC(Method):
         chip, telling = batch["chip"], self.discrimination
         told = {"instance_accuracy": telling.accuracy.detach()}
         if chip.ndim == 5:
-            views = self.encoder.features(chip.flatten(0, 1)).unflatten(0, chip.shape[:2])  # (b, K, d)
+            views = self.encoder.features(chip.flatten(0, 1)).reshape(*chip.shape[:2], -1)  # (b, K, d)
             variance = dynamic_weighted_variance(views, batch["weight"][0])
             # data-parallel training asks for a gradient of every parameter
             unused = sum((0 * parameter).sum() for parameter in telling.parameters())
@@ -214,7 +215,7 @@ class BIDFC(Method):
         config = self.config
         rows = parts.labelled(config.labels, config.seed)
         linear = config.evaluation == "linear"
-        trained = [self.classifier] if linear else [self.encoder, self.classifier]
+        trained: tuple[nn.Module, ...] = (self.classifier,) if linear else (self.encoder, self.classifier)
         steps = max(round(config.label_epochs * len(rows) / config.label_batch), 1)
 
         def begin() -> None:
@@ -333,7 +334,7 @@ def calibrated(logits: Tensor, label: Tensor) -> float:
     return float(tried[torch.stack(losses).argmin()])
 
 
-def _parameters(modules: list[nn.Module]) -> list[nn.Parameter]:
+def _parameters(modules: Sequence[nn.Module]) -> list[nn.Parameter]:
     """Those that are trained, each once."""
     return list({id(one): one for module in modules for one in module.parameters()}.values())
 
