@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import statistics
 import sys
@@ -16,6 +15,7 @@ import numpy as np
 
 from benchmarks import runs
 from benchmarks.machine import describe
+from benchmarks.options import comparison, fail, refusal, tell
 
 if TYPE_CHECKING:
     from train.checkpoint import Checkpoint
@@ -65,13 +65,8 @@ class Plan:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Train what is not there yet, then print and write table and plot; returns the exit status."""
     given = _parser().parse_args(arguments)
-    if not given.data.exists():
-        print(f"error: there is no {given.data}; --data is a folder or zip of photographs", file=sys.stderr)
-        return 2
-    unknown = [arm for arm in given.arm or () if arm not in ARMS]
-    if unknown:
-        print(f"error: there is no arm {unknown[0]!r}; there are {', '.join(ARMS)}", file=sys.stderr)
-        return 2
+    if wrong := refusal(given, ARMS):
+        return fail(wrong)
     tests = tuple(name for name in given.tests.split(",") if name)
     arms = tuple(given.arm or ARMS)
     plan = Plan(given.out, given.data, given.train, tests, given.seeds, given.jobs, arms, tuple(given.overrides))
@@ -86,38 +81,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         runs.together(run, sorted(pairs, key=lambda pair: pair[0] in SECOND), plan.jobs)  # stable: by seed within each half
     found = runs.collect(plan.out, plan.arms, plan.seeds, _deployed)
     if not found["seeds"]:
-        print(f"error: there is no finished run in {plan.out}", file=sys.stderr)
-        return 2
-    text = _text(found)
-    print(text)
-    (plan.out / "results.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        return fail(f"there is no finished run in {plan.out}")
+    tell(_text(found), found, plan.out, given.write)
     if "CdCL" in found["seeds"] and given.plot:
         plot(plan, runs.folder(plan.out, "CdCL", found["seeds"]["CdCL"][0]) / "model.pt", given.plot)
         print(f"\nThe codes' first two principal components are drawn in {given.plot}.")
-    if given.write:
-        given.write.parent.mkdir(parents=True, exist_ok=True)
-        given.write.write_text(text + "\n", encoding="utf-8")
     return 0
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.cdcl",
-        description=__doc__,
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("overrides", nargs="*", metavar="field=value", help="change a field of every arm")
-    parser.add_argument("--data", type=Path, required=True, help="photographs, a folder or a zip")
+    drawn = "the codes of the test photographs by their blur"
+    parser = comparison("cdcl", __doc__, EXAMPLES, data="photographs, a folder or a zip", drawn=drawn)
     parser.add_argument("--train", default="bsds500_train", help="its folder of training photographs (default bsds500_train)")
     parser.add_argument("--tests", default="set5_hr,set14_hr", help="its folders of test photographs (default set5_hr,set14_hr)")
-    parser.add_argument("--out", type=Path, default=Path("runs/cdcl"), help="runs (default runs/cdcl); a second call goes on")
-    parser.add_argument("--seeds", type=int, default=3, help="default 3")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="runs at a time (default: one for each core)")
-    parser.add_argument("--arm", action="append", help="only this one; may be repeated")
-    parser.add_argument("--report", action="store_true", help="only tell of the runs that have ended")
-    parser.add_argument("--write", type=Path, metavar="MD", help="also write the table as Markdown")
-    parser.add_argument("--plot", type=Path, metavar="PNG", help="also draw the codes of the test photographs by their blur")
     return parser
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import statistics
 import sys
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks import plot, runs
 from benchmarks.machine import describe
+from benchmarks.options import comparison, fail, refusal, tell
 
 if TYPE_CHECKING:
     from train.checkpoint import Checkpoint
@@ -43,6 +43,7 @@ ARMS = {
 SECOND = ("contrast only, as long", "masked contrast only")  # after the three that the question is about
 LONGER = 1.5  # CPU seconds of a step of CMAH over those of a step of contrast only, preset small, measured on one core
 DIRECTIONS = ("image_to_shape", "shape_to_image")
+WITHIN = ("image_to_image", "shape_to_shape")
 SETS = {
     "": "test instances",
     "conditions/": "test instances, held-out rendering conditions",
@@ -72,13 +73,8 @@ class Plan:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Train what is not there yet, then print and write tables and plot; returns the exit status."""
     given = _parser().parse_args(arguments)
-    if given.data and not given.data.exists():
-        print(f"error: there is no {given.data}; --data is a folder of shapes", file=sys.stderr)
-        return 2
-    unknown = [arm for arm in given.arm or () if arm not in ARMS]
-    if unknown:
-        print(f"error: there is no arm {unknown[0]!r}; there are {', '.join(ARMS)}", file=sys.stderr)
-        return 2
+    if wrong := refusal(given, ARMS):
+        return fail(wrong)
     arms = tuple(given.arm or ARMS)
     plan = Plan(given.out, given.data, given.preset, given.steps, given.seeds, given.jobs, arms, tuple(given.overrides))
     if not given.report:
@@ -92,38 +88,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         runs.together(run, sorted(pairs, key=lambda pair: pair[0] in SECOND), plan.jobs)  # stable: by seed within each half
     found = runs.collect(plan.out, plan.arms, plan.seeds, _deployed)
     if not found["seeds"]:
-        print(f"error: there is no finished run in {plan.out}", file=sys.stderr)
-        return 2
-    text = report(found)
-    print(text)
-    (plan.out / "results.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        return fail(f"there is no finished run in {plan.out}")
+    tell(report(found), found, plan.out, given.write)
     if given.plot:
         given.plot.parent.mkdir(parents=True, exist_ok=True)
         plot.curves(given.plot, "test instances, both directions", "bits", "mAP", lines(found), linear=True)
-    if given.write:
-        given.write.parent.mkdir(parents=True, exist_ok=True)
-        given.write.write_text(text + "\n", encoding="utf-8")
     return 0
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.cmah",
-        description=__doc__,
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("overrides", nargs="*", metavar="field=value", help="change a field of every arm")
-    parser.add_argument("--data", type=Path, help="a folder of shapes; without it, the embedded ones")
+    data = "a folder of shapes; without it, the embedded ones"
+    parser = comparison("cmah", __doc__, EXAMPLES, data=data, drawn="mAP by code length", required=False)
     parser.add_argument("--preset", default="small", help="of every arm (default small)")
     parser.add_argument("--steps", type=int, default=3000, help="of every arm (default 3000)")
-    parser.add_argument("--out", type=Path, default=Path("runs/cmah"), help="runs (default runs/cmah); a second call goes on")
-    parser.add_argument("--seeds", type=int, default=3, help="default 3")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="runs at a time (default: one for each core)")
-    parser.add_argument("--arm", action="append", help="only this one; may be repeated")
-    parser.add_argument("--report", action="store_true", help="only tell of the runs that have ended")
-    parser.add_argument("--write", type=Path, metavar="MD", help="also write the tables as Markdown")
-    parser.add_argument("--plot", type=Path, metavar="PNG", help="also draw mAP by code length")
     return parser
 
 
@@ -149,11 +126,19 @@ def report(found: dict[str, Any]) -> str:
             continue
         for measure, called in (("map", "mAP of the whole ranking"), ("map50", "mAP@50")):
             text += ["", f"**{title}: {called}**", "", *_table(found, prefix, measure, lengths)]
+    text += [
+        "",
+        "**test instances, images to images / shapes to shapes: mAP of the whole ranking**",
+        "",
+        *_table(found, "", "map", lengths, WITHIN),
+    ]
     text += ["", "**test instances: recall of the very instance, and the codes**", "", *_second(found, lengths)]
     return "\n".join([*text, "", *_differences(found, lengths)])
 
 
-def _table(found: dict[str, Any], prefix: str, measure: str, lengths: Sequence[int]) -> list[str]:
+def _table(
+    found: dict[str, Any], prefix: str, measure: str, lengths: Sequence[int], directions: Sequence[str] = DIRECTIONS
+) -> list[str]:
     """Arms and ways down, code lengths and the float embedding across."""
     rows = ["| | " + " | ".join(f"{length} bits" for length in lengths) + " | float | seeds | CPU s |"]
     rows.append("|---" * (len(lengths) + 4) + "|")
@@ -162,21 +147,20 @@ def _table(found: dict[str, Any], prefix: str, measure: str, lengths: Sequence[i
         end = f" | {len(found['seeds'][arm])} | {f'{statistics.median(spent):.0f}' if spent else ''} |"
         ways = [("", "{}", True), (", LSH", "lsh_{}", False)]
         for called, way, first in ways:
-            cells = [_both(values, prefix, way.format(length), measure) for length in lengths]
-            if any(cells):
-                rest = (
-                    _both(values, prefix, "float", measure) if first or f"image_to_shape/{lengths[0]}/map" not in values else ""
-                )
+            cells = [_both(values, prefix, way.format(length), measure, directions) for length in lengths]
+            coded = f"image_to_shape/{lengths[0]}/map" in values
+            rest = _both(values, prefix, "float", measure, directions) if first or not coded else ""
+            if any(cells) or (first and rest and f"{directions[0]}/lsh_{lengths[0]}/map" not in values):
                 rows.append(f"| {arm}{called} | " + " | ".join(cells) + f" | {rest}{end}")
     if measure == "map":
-        chance = _both(next(iter(found["measures"].values())), prefix, "chance", measure)
+        chance = _both(next(iter(found["measures"].values())), prefix, "chance", measure, directions)
         rows.append("| all tie | " + " | ".join([chance] * len(lengths)) + " | | | |")
     return rows
 
 
-def _both(values: dict[str, list[float]], prefix: str, way: str, measure: str) -> str:
+def _both(values: dict[str, list[float]], prefix: str, way: str, measure: str, directions: Sequence[str] = DIRECTIONS) -> str:
     """Of both directions, or of the one that there is."""
-    names = [f"{prefix}{direction}/{way}/{measure}" for direction in DIRECTIONS]
+    names = [f"{prefix}{direction}/{way}/{measure}" for direction in directions]
     return " / ".join(runs.spread(values[name], 3) for name in names if name in values)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import statistics
 import sys
@@ -14,6 +13,7 @@ from typing import Any
 
 from benchmarks import runs
 from benchmarks.machine import describe
+from benchmarks.options import comparison, fail, refusal, tell
 
 EXAMPLES = """\
 examples:
@@ -62,6 +62,7 @@ class Plan:
     jobs: int
     arms: dict[str, tuple[str, ...]]
     split: str
+    overrides: tuple[str, ...]
 
     def folder(self, arm: str, seed: int) -> Path:
         """Of one run."""
@@ -71,46 +72,31 @@ class Plan:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Train what is not there yet, then print and write the table; returns the exit status."""
     given = _parser().parse_args(arguments)
-    if not given.data.exists():
-        print(f"error: there is no {given.data}; --data is CIFAR-100 as class folders or a zip of them", file=sys.stderr)
-        return 2
+    known, split = (PILOT, "val") if given.pilot else (ARMS, "test")
+    if wrong := refusal(given, known, given.teacher):
+        return fail(wrong)
+    arms = {arm: known[arm] for arm in given.arm or known}
+    if all("label_weight=1" in fields for fields in arms.values()):
+        return fail("only the supervised student was asked for, which shows nothing of the teacher; give a further --arm")
     teacher = given.teacher or _train(given.out / "teacher", given.data, os.cpu_count() or 1, "epochs=0.05", "select_every=0")
-    arms, split = (PILOT, "val") if given.pilot else (ARMS, "test")
     out = given.out / "pilot" if given.pilot else given.out
-    plan = Plan(out, given.data, teacher, given.seeds, given.epochs, given.jobs, arms, split)
+    plan = Plan(out, given.data, teacher, given.seeds, given.epochs, given.jobs, arms, split, tuple(given.overrides))
     if not given.report:
         _students(plan)
     if not list(out.glob("*-*/model.pt")):
-        print(f"error: there is no finished student in {out}", file=sys.stderr)
-        return 2
+        return fail(f"there is no finished student in {out}")
     found = _collect(plan)
-    text = _text(plan, found)
-    print(text)
-    (out / "results.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    if given.write:
-        given.write.parent.mkdir(parents=True, exist_ok=True)
-        given.write.write_text(text + "\n", encoding="utf-8")
+    tell(_text(plan, found), found, out, given.write)
     return 0
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.comkd_cifar100",
-        description=__doc__,
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = comparison(
+        "comkd_cifar100", __doc__, EXAMPLES, data="CIFAR-100 as train/ and test/ class folders, a folder or a zip"
     )
-    parser.add_argument("--data", type=Path, required=True, help="CIFAR-100 as train/ and test/ class folders, a folder or a zip")
     parser.add_argument("--teacher", type=Path, help="a model.pt of comkd_clip; without it one is trained")
-    parser.add_argument(
-        "--out", type=Path, default=Path("runs/cifar100"), help="runs (default runs/cifar100); a second call goes on"
-    )
-    parser.add_argument("--seeds", type=int, default=3, help="of students (default 3)")
     parser.add_argument("--epochs", type=float, default=10.0, help="of students, the same for all (default 10)")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="students at a time (default: one for each core)")
     parser.add_argument("--pilot", action="store_true", help="compare open choices on held-out training images instead")
-    parser.add_argument("--report", action="store_true", help="only tell of the runs that have ended")
-    parser.add_argument("--write", type=Path, metavar="MD", help="also write the table as Markdown")
     return parser
 
 
@@ -123,7 +109,7 @@ def _students(plan: Plan) -> None:
     cache = f"cache={plan.teacher.parent / 'features'}"
 
     def run(arm: str, seed: int) -> None:
-        _train(plan.folder(arm, seed), plan.data, threads, *common, cache, f"seed={seed}", *plan.arms[arm])
+        _train(plan.folder(arm, seed), plan.data, threads, *common, cache, f"seed={seed}", *plan.arms[arm], *plan.overrides)
 
     first = next(pair for pair in pairs if "label_weight=1" not in plan.arms[pair[0]])
     if not any((plan.teacher.parent / "features").glob("*.npy")):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import statistics
 import sys
@@ -17,6 +16,7 @@ import numpy as np
 from benchmarks import plot, runs
 from benchmarks.asking import CURVES, Results, ask
 from benchmarks.machine import describe
+from benchmarks.options import comparison, fail, refusal, tell
 
 EXAMPLES = """\
 examples:
@@ -87,60 +87,32 @@ class Plan:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Train what is not there yet, ask what was not asked yet, then print and write table and plot; returns the exit status."""
     given = _parser().parse_args(arguments)
-    for path in (given.data, given.test_data):
-        if path is not None and not path.exists():
-            print(f"error: there is no {path}; expected a folder or zip of class folders", file=sys.stderr)
-            return 2
     known = PILOT if given.pilot else ARMS
-    unknown = [arm for arm in given.arm or () if arm not in known]
-    if unknown or given.seeds < 1 or given.episodes < 2:
-        what = f"arm {unknown[0]!r}" if unknown else f"{given.seeds} seeds and {given.episodes} episodes"
-        print(
-            f"error: {what} was given; expected one of {', '.join(known)}; seeds from 1 on, episodes from 2 on", file=sys.stderr
-        )
-        return 2
+    if wrong := refusal(given, known, given.test_data):
+        return fail(wrong)
+    if given.episodes < 2:
+        return fail(f"{given.episodes} episodes were given; an interval needs 2 or more")
     arms = {arm: known[arm] for arm in given.arm or known}
     out, part = (given.out / "pilot", "val") if given.pilot else (given.out, "test")
     plan = Plan(out, given.data, given.test_data, given.preset, given.seeds, given.jobs, arms, given.episodes, part, tuple(given.overrides))  # fmt: skip
     if not given.report:
         _train(plan, given.out)
     if not plan.finished():
-        print(f"error: there is no finished run in {out}", file=sys.stderr)
-        return 2
+        return fail(f"there is no finished run in {out}")
     found = _collect(plan, asked=not given.report)
-    text = _text(plan, found)
-    print(text)
-    (out / "results.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    if given.write:
-        given.write.parent.mkdir(parents=True, exist_ok=True)
-        given.write.write_text(text + "\n", encoding="utf-8")
+    tell(_text(plan, found), found, out, given.write)
     if given.plot:
         _draw(found, given.plot)
     return 0
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.tcdsnet",
-        description=__doc__,
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("overrides", nargs="*", metavar="field=value", help="change a field of every arm")
-    parser.add_argument("--data", type=Path, required=True, help="images by class, a folder or a zip")
+    drawn = "accuracy against the kept fraction"
+    parser = comparison("tcdsnet", __doc__, EXAMPLES, data="images by class, a folder or a zip", drawn=drawn)
     parser.add_argument("--test-data", type=Path, help="test on another one's classes (Omniglot)")
     parser.add_argument("--preset", default="cifar_fs", help="of tcdsnet (default cifar_fs)")
-    parser.add_argument(
-        "--out", type=Path, default=Path("runs/tcdsnet"), help="runs (default runs/tcdsnet); a second call goes on"
-    )
-    parser.add_argument("--seeds", type=int, default=3, help="default 3")
     parser.add_argument("--episodes", type=int, default=2000, help="of each number of shots (default 2000)")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="runs at a time (default: one for each core)")
-    parser.add_argument("--arm", action="append", help="only this one; may be repeated")
     parser.add_argument("--pilot", action="store_true", help="compare open choices on validation classes instead")
-    parser.add_argument("--report", action="store_true", help="only tell of what has been trained and asked")
-    parser.add_argument("--write", type=Path, metavar="MD", help="also write the table as Markdown")
-    parser.add_argument("--plot", type=Path, metavar="PNG", help="also draw accuracy against the kept fraction")
     return parser
 
 

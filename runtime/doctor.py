@@ -189,9 +189,9 @@ def _proofs(path: Path) -> Iterator[Finding]:
         left = "".join(f"; not run: {file} ({reason})" for file, reason in proof.left)
         if not proof.agreements:
             yield Finding(part, ABSENT, proof.left[0][1])
-        elif wrong or proof.pixels not in (None, 1.0):
-            pixels = "" if proof.pixels in (None, 1.0) else f", {proof.pixels:.2%} of golden pixels equal"
-            yield Finding(part, BROKEN, f"not the exporter's numbers: {', '.join(wrong) or 'preprocessing'}{pixels}{left}")
+        elif wrong or not proof.prepared:
+            prepared = "" if proof.prepared else "".join(f", {share}" for share in proof.preparation())
+            yield Finding(part, BROKEN, f"not the exporter's numbers: {', '.join(wrong) or 'preprocessing'}{prepared}{left}")
         else:
             yield Finding(part, OK, f"{len(proof.agreements)} outputs of {len(proof.reports)} files within tolerance{left}")
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from .artifact import GOLDEN, PARITY, Artifact, Graph, read
 from .choice import open_session
+from .clouds import group
 from .cuda import Unavailable
 from .ops import backend
 from .prepare import Geometry, batch
@@ -43,6 +44,7 @@ class Proof:
 
     Args:
         pixels: the share of golden pixels that this device's preprocessing reproduces exactly.
+        groups: the share of coordinates of golden centres and neighbourhoods that its grouping of the golden clouds does.
         ops: which ops prepared them, "native" or "numpy".
         reports: what each file ran on.
         left: files that nothing of what was preferred runs, each with the reason.
@@ -50,15 +52,25 @@ class Proof:
 
     agreements: tuple[Agreement, ...]
     pixels: float | None
+    groups: float | None
     ops: str
     reports: tuple[Report, ...] = ()
     left: tuple[tuple[str, str], ...] = ()
 
     @property
     def passed(self) -> bool:
-        """Every file was run, every output is within tolerance and every pixel equal."""
-        whole = bool(self.agreements) and not self.left
-        return whole and all(item.passed for item in self.agreements) and self.pixels in (None, 1.0)
+        """Every file was run, every output is within tolerance and everything prepared is equal."""
+        return bool(self.agreements) and not self.left and all(item.passed for item in self.agreements) and self.prepared
+
+    @property
+    def prepared(self) -> bool:
+        """Every pixel and every grouped coordinate is the exporter's."""
+        return self.pixels in (None, 1.0) and self.groups in (None, 1.0)
+
+    def preparation(self) -> tuple[str, ...]:
+        """What was prepared here and how much of it is equal, in words."""
+        shares = ((self.pixels, "golden pixels"), (self.groups, "golden groups of points"))
+        return tuple(f"{share:.2%} of {what} equal" for share, what in shares if share is not None)
 
 
 def prove(path: str | Path, options: Options | None = None, precisions: Sequence[str] | None = None) -> Proof:
@@ -94,11 +106,11 @@ def prove(path: str | Path, options: Options | None = None, precisions: Sequence
         agreements += hold(session, graph, golden, tolerance)
     if not agreements and not left:
         raise ValueError(f"{folder} has no {', '.join(precisions or ())} variant; its files are {', '.join(artifact.files)}")
-    return Proof(tuple(agreements), _pixels(artifact, golden), backend(), tuple(reports), tuple(left))
+    return Proof(tuple(agreements), _pixels(artifact, golden), _groups(artifact, golden), backend(), tuple(reports), tuple(left))
 
 
 def read_golden(folder: Path) -> dict[str, NDArray[Any]]:
-    """The arrays of golden.npz: `image_0`, ..., and `<graph>/<port>`."""
+    """The arrays of golden.npz: `image_0`, ..., `cloud_0`, ..., and `<graph>/<port>`."""
     with np.load(folder / GOLDEN, allow_pickle=False) as stored:
         return {name: stored[name] for name in stored.files}
 
@@ -151,12 +163,29 @@ def _agreement(
     return Agreement(file, output, provider, cosine, error, limit["cosine"], limit["max_abs"])
 
 
-def _pixels(artifact: Artifact, golden: dict[str, NDArray[Any]]) -> float | None:
+def _raw(golden: Mapping[str, NDArray[Any]], kind: str) -> list[NDArray[Any]]:
+    """`image_0`, `image_1`, ... or `cloud_0`, ..."""
+    return [golden[f"{kind}_{index}"] for index in range(len(golden)) if f"{kind}_{index}" in golden]
+
+
+def _pixels(artifact: Artifact, golden: Mapping[str, NDArray[Any]]) -> float | None:
     """Share of equal pixels between the stored graph input and this device's preprocessing of the stored images."""
-    images = [golden[f"image_{index}"] for index in range(len(golden)) if f"image_{index}" in golden]
+    images = _raw(golden, "image")
     stored = next((golden[f"{graph.name}/image"] for graph in artifact.graphs if f"{graph.name}/image" in golden), None)
     if not images or stored is None or "geometry" not in artifact.options:
         return None
     count = min(len(images), len(stored))
     prepared = batch(images[:count], Geometry.from_dict(artifact.options["geometry"]))
     return float((prepared == stored[:count]).mean())
+
+
+def _groups(artifact: Artifact, golden: Mapping[str, NDArray[Any]]) -> float | None:
+    """The same of centres and neighbourhoods of the stored clouds."""
+    clouds = _raw(golden, "cloud")
+    graph = next((graph.name for graph in artifact.graphs if f"{graph.name}/neighbourhoods" in golden), None)
+    if not clouds or graph is None:
+        return None
+    stored = [_stored(golden, graph, port)[: len(clouds)] for port in ("centres", "neighbourhoods")]
+    count = len(stored[0])
+    made = group(np.stack(clouds[:count]), stored[1].shape[1], stored[1].shape[2])
+    return float(np.concatenate([(one == other).ravel() for one, other in zip(made, stored, strict=True)]).mean())

@@ -1,4 +1,4 @@
-"""Ask an artifact from the command line: labels of images, larger images, what is alike, or new classes, as its task has it."""
+"""Ask an artifact from the command line: labels of images, larger images, what is alike, new classes, or radar targets, as its task has it."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ examples:
   python -m runtime.run artifact/ enroll mug mugs/*.jpg --classes shop.fsc    of new classes: a class from a few photos
   python -m runtime.run artifact/ classify photo.jpg --classes shop.fsc --heat why.png    which class, and where it was seen
   python -m runtime.run artifact/ list --classes shop.fsc                     also add and forget
+  python -m runtime.run artifact/ chips/ HB03787.015 -o seen.csv              of radar chips: what each shows, or that it is unknown
   python -m runtime.run artifact/ --check                   run the artifact's own proof on this device
 
 exit status: 0 done; 1 a file could not be used (the others were), or the proof failed; 2 a mistake in what was given
@@ -127,10 +128,10 @@ def _check(given: argparse.Namespace) -> int:
         print(f"{name:<28} NOT RUN: {reason}")
     if given.verbose:
         _tell(proof.reports, as_json=False)
-    if proof.pixels is not None:
-        print(f"preprocessing ({proof.ops} ops): {proof.pixels:.2%} of golden pixels equal")
+    if proof.preparation():
+        print(f"preprocessing ({proof.ops} ops): {', '.join(proof.preparation())}")
     wrong = "FAILED: this device does not give the exporter's numbers"
-    unproven = proof.left and all(item.passed for item in proof.agreements) and proof.pixels in (None, 1.0)
+    unproven = proof.left and all(item.passed for item in proof.agreements) and proof.prepared
     print("passed" if proof.passed else "NOT PROVEN: not every file was run" if unproven else wrong)
     return 0 if proof.passed else 1
 

@@ -59,6 +59,36 @@ def enroller(enrolling: SimpleNamespace, tmp_path: Path) -> Path:
     return tmp_path / "enroller"
 
 
+@pytest.fixture(scope="session")
+def targeting() -> SimpleNamespace:
+    """The script of the recognizer artifact: build(folder, **options), chips(count, side, seed), expected(prepared)."""
+    return SimpleNamespace(**runpy.run_path(str(Path(__file__).parent / "golden" / "make_recognizer.py")))
+
+
+@pytest.fixture
+def target_artifact(targeting: SimpleNamespace, tmp_path: Path) -> Path:
+    """A recognizer artifact of three classes, for 8-bit chips of 8 pixels."""
+    targeting.build(tmp_path / "recognizer")
+    return tmp_path / "recognizer"
+
+
+@pytest.fixture(scope="session")
+def raw_chip() -> Callable[..., bytes]:
+    """raw_chip(magnitude, **fields): a raw MSTAR file as the release lays it out; a field of None is left out of the header."""
+
+    def write_chip(magnitude: np.ndarray, phase: np.ndarray | None = None, **fields: object) -> bytes:
+        known = {"PhoenixHeaderLength": "00000", "PhoenixSigSize": 0, "native_header_length": 0, "Filename": "HB0.015"}
+        known |= {"NumberOfColumns": magnitude.shape[1], "NumberOfRows": magnitude.shape[0], **fields}
+        lines = [f"{key}= {value}" for key, value in known.items() if value is not None]
+        text = "\n".join(["", "[PhoenixHeaderVer01.04]", *lines, "[EndofPhoenixHeader]", ""])
+        if "PhoenixHeaderLength" not in fields:
+            text = text.replace("PhoenixHeaderLength= 00000", f"PhoenixHeaderLength= {len(text):05}")
+        blocks = np.stack([magnitude, np.zeros_like(magnitude) if phase is None else phase]).astype(">f4")
+        return text.encode() + blocks.tobytes()
+
+    return write_chip
+
+
 @pytest.fixture
 def artifact(tiny: SimpleNamespace, tmp_path: Path) -> Path:
     """All three graphs."""

@@ -65,6 +65,7 @@ class Exportable:
         samples: graph name -> real inputs for its ports after preprocessing, as many rows as there are images.
         images: the same samples before preprocessing, each uint8 (h, w, 3) RGB; empty where the method has none.
         files: further files of the artifact, name -> content.
+        clouds: the samples of a graph of centres and neighbourhoods before they were grouped, each float32 (points, 3).
     """
 
     artifact: Artifact
@@ -72,6 +73,7 @@ class Exportable:
     samples: Mapping[str, Mapping[str, np.ndarray]]
     images: tuple[np.ndarray, ...] = ()
     files: Mapping[str, bytes] = dataclasses.field(default_factory=dict)
+    clouds: tuple[np.ndarray, ...] = ()
 
 
 class Config(Protocol):

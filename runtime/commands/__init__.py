@@ -6,13 +6,14 @@ import argparse
 from collections.abc import Iterator
 from types import ModuleType
 
-from . import hashing, inputs, labels, recognising, upscaling
+from . import hashing, inputs, labels, recognising, targets, upscaling
 
 COMMANDS: dict[str, ModuleType] = {
     "zero_shot": labels,
     "super_resolver": upscaling,
     "cross_modal_hasher": hashing,
     "few_shot_classifier": recognising,
+    "recognizer": targets,
 }
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy as np
 
 from ..prepare import decode
 from ..whole import writing
-from .inputs import Progress, paths, report_error
+from .inputs import each, paths, report_error
 
 TITLE = "classification (zero_shot)"
 SHARED = ("batch_size", "top_k")
@@ -33,27 +34,10 @@ def answer(task: Any, given: argparse.Namespace) -> int:
     return _embed(task, found, given) if given.embed else _classify(task, found, given)
 
 
-def _each(task: Any, files: Sequence[Path], size: int, question: str, **options: Any) -> Iterator[tuple[Path, Any]]:
-    """Path and answer, or path and the error: one bad image does not lose the others of its batch."""
-    if size < 1:
-        raise ValueError(f"--batch-size {size} was given; expected 1 or more")
-    with Progress(len(files)) as progress:
-        for start in range(0, len(files), size):
-            part, images, errors = files[start : start + size], [], {}
-            for path in part:
-                try:
-                    images.append(decode(path))
-                except (ValueError, OSError) as error:
-                    errors[path] = error
-            answers = iter(getattr(task, question)(images, batch_size=size, **options))
-            for path in part:
-                yield path, errors[path] if path in errors else next(answers)
-            progress.advance(len(part))
-
-
 def _classify(task: Any, files: Sequence[Path], given: argparse.Namespace) -> int:
     status = 0
-    for path, found in _each(task, files, given.batch_size, "classify", top_k=given.top_k):
+    ask = partial(task.classify, top_k=given.top_k, batch_size=given.batch_size)
+    for path, found in each(files, given.batch_size, decode, ask):
         if isinstance(found, Exception):
             status = 1
             report_error(path, found, as_json=given.json)
@@ -66,7 +50,7 @@ def _classify(task: Any, files: Sequence[Path], given: argparse.Namespace) -> in
 
 def _embed(task: Any, files: Sequence[Path], given: argparse.Namespace) -> int:
     status, kept, features = 0, [], []
-    for path, found in _each(task, files, given.batch_size, "embed"):
+    for path, found in each(files, given.batch_size, decode, partial(task.embed, batch_size=given.batch_size)):
         if isinstance(found, Exception):
             status = 1
             report_error(path, found, as_json=given.json)

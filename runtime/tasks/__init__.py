@@ -10,6 +10,7 @@ _KINDS = {
     "super_resolver": "SuperResolver",
     "cross_modal_hasher": "CrossModalHasher",
     "few_shot_classifier": "FewShotClassifier",
+    "recognizer": "Recognizer",
 }
 
 

@@ -73,4 +73,4 @@ def test_the_arm_that_costs_less_has_as_many_more_steps(tmp_path: Path) -> None:
 def test_what_is_not_there_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cmah.main(["--report", "--out", str(tmp_path)]) == 2 and "no finished run" in capsys.readouterr().err
     assert cmah.main(["--arm", "CdCL"]) == 2 and "there is no arm 'CdCL'" in capsys.readouterr().err
-    assert cmah.main(["--data", str(tmp_path / "no")]) == 2 and "--data is a folder" in capsys.readouterr().err
+    assert cmah.main(["--data", str(tmp_path / "no")]) == 2 and f"there is no {tmp_path / 'no'}" in capsys.readouterr().err

@@ -16,6 +16,7 @@ from train.data.shapes3d import Shapes
 
 from .feed import channels_first, grouped
 
+ACROSS = ("image_to_shape", "shape_to_image")
 TOP = 50  # of the second mAP
 DRAWS = 5  # sets of random hyperplanes, whose mean is told
 ROWS = 128  # that are encoded at once
@@ -121,17 +122,28 @@ def measure(queries: Encoded, database: Encoded, lengths: tuple[int, ...], *, bo
         queries, database: share no instance.
         both: also from shapes to images.
     """
+    directions = {"image_to_shape": (queries.image, database.shape)}
+    if both:
+        directions["shape_to_image"] = (queries.shape, database.image)
+    return _ranked(directions, lengths)
+
+
+def within(queries: Encoded, database: Encoded, lengths: tuple[int, ...]) -> dict[str, float]:
+    """The same, without random hyperplanes, of images that ask for images and shapes that ask for shapes."""
+    directions = {"image_to_image": (queries.image, database.image), "shape_to_shape": (queries.shape, database.shape)}
+    return _ranked(directions, lengths, planes=False)
+
+
+def _ranked(directions: Mapping[str, tuple[Side, Side]], lengths: tuple[int, ...], *, planes: bool = True) -> dict[str, float]:
+    """Measures of rankings by direction, way and measure, of each that has something relevant; `planes`: also by random hyperplanes."""
     found: dict[str, list[float]] = {}
-    directions = {"image_to_shape": (queries.image, database.shape), "shape_to_image": (queries.shape, database.image)}
     for direction, (one, other) in directions.items():
-        if direction == "shape_to_image" and not both:
-            continue
         relevant = (one.label[:, None] == other.label[None]) & (one.label[:, None] >= 0)
         if not relevant.any():
             continue
         same = np.zeros(relevant.shape, np.int16)
         found[f"{direction}/chance/map"] = [retrieval.mean_average_precision(same, relevant)]
-        for name, distances in _distances(one.features, other.features, lengths):
+        for name, distances in _distances(one.features, other.features, lengths, planes=planes):
             values = {
                 "map": retrieval.mean_average_precision(distances, relevant),
                 f"map{TOP}": retrieval.mean_average_precision(distances, relevant, TOP),
@@ -174,9 +186,13 @@ def _first(instance: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _distances(
-    one: Mapping[str, NDArray[np.float32]], other: Mapping[str, NDArray[np.float32]], lengths: tuple[int, ...]
+    one: Mapping[str, NDArray[np.float32]],
+    other: Mapping[str, NDArray[np.float32]],
+    lengths: tuple[int, ...],
+    *,
+    planes: bool = True,
 ) -> list[tuple[str, NDArray[np.number]]]:
-    """Named distances: of codes, of the float embedding (1 - cosine), and of each draw of its random hyperplanes."""
+    """Named distances: of codes, of the float embedding (1 - cosine), and, with `planes`, of each draw of its random hyperplanes."""
     found: list[tuple[str, NDArray[np.number]]] = []
     for length in lengths:
         if str(length) in one:
@@ -185,8 +201,8 @@ def _distances(
         return found
     first, second = (F.normalize(torch.from_numpy(rows["float"]), dim=1).numpy() for rows in (one, other))
     found.append(("float", 1 - first @ second.T))
-    for length in lengths:
+    for length in lengths if planes else ():
         for draw in range(DRAWS):
-            planes = np.random.default_rng((length, draw)).standard_normal((first.shape[1], length), np.float32)
-            found.append((f"lsh_{length}", retrieval.hamming(first @ planes >= 0, second @ planes >= 0)))
+            normals = np.random.default_rng((length, draw)).standard_normal((first.shape[1], length), np.float32)
+            found.append((f"lsh_{length}", retrieval.hamming(first @ normals >= 0, second @ normals >= 0)))
     return found

@@ -199,8 +199,8 @@ class CMAH(Method):
 
     @torch.no_grad()
     def evaluate(self, data: Path | None, split: str) -> dict[str, float]:
-        """mAP in both directions of every code length, the float embedding and its random hyperplanes; names are
-        direction/way/measure, with "conditions/" or "unseen/" before them.
+        """mAP in both directions of every code length, the float embedding and its random hyperplanes, and within a modality of codes and
+        embedding; names are direction/way/measure, with "conditions/" or "unseen/" before them.
 
         Queries are the split's instances, the database is the training split; an instance has one cloud and `test_views` images.
         "train" asks with every eighth training instance among the others. "conditions": the test instances under held-out rendering
@@ -257,6 +257,8 @@ class CMAH(Method):
         else:
             queries, database = measures.aligned(queries, database)
         found |= measures.measure(queries, database, lengths, both=both)
+        if both:
+            found |= measures.within(queries, database, lengths)
         if recall:
             found |= measures.recalls(queries, lengths)
         return {prefix + name: value for name, value in found.items()}
@@ -268,8 +270,8 @@ class CMAH(Method):
         ways = set(map(str, self.config.bits)) if self.config.contrast_weight else {"float"}
         values: dict[str, list[float]] = {}
         for name, value in found.items():
-            _, way, measure = name.split("/")
-            if way in ways:
+            direction, way, measure = name.split("/")
+            if way in ways and direction in measures.ACROSS:
                 values.setdefault(measure, []).append(value)
         return float(np.mean(values.get("map") or values["r10"]))
 
@@ -310,6 +312,7 @@ class CMAH(Method):
                 "point_hash": {name: value.numpy() for name, value in found.items()},
             },
             images,
+            clouds=tuple(clouds),
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,8 @@ import pytest
 import torch
 
 from export.onnx import export
-from runtime.artifact import read
+from runtime.artifact import GOLDEN, read, write
+from runtime.proof import prove
 from train.methods.cmah.config import SMOKE
 from train.methods.cmah.method import CMAH
 
@@ -55,6 +57,20 @@ def test_bits_are_torchs(graph: str, artifact: Path) -> None:
     for one, other in zip(given, expected, strict=True):
         sure = np.abs(other.numpy()) > CLOSE
         assert sure.mean() > 0.9 and np.array_equal((one >= 0)[sure], (other.numpy() >= 0)[sure])
+
+
+def test_the_proof_groups_the_golden_clouds_again_and_fails_on_others(artifact: Path, tmp_path: Path) -> None:
+    proof = prove(artifact)
+    assert proof.passed and proof.pixels == 1 and proof.groups == 1
+    other = tmp_path / "artifact"
+    shutil.copytree(artifact, other)
+    with np.load(other / GOLDEN) as stored:
+        golden = {name: stored[name] for name in stored.files}
+    golden["cloud_0"] = golden["cloud_0"] / 2
+    np.savez_compressed(other / GOLDEN, **golden)
+    write(read(artifact), other)
+    proof = prove(other)
+    assert proof.pixels == 1 and proof.groups is not None and 0 < proof.groups < 1 and not proof.passed
 
 
 def test_the_artifact_says_how_to_make_inputs_and_holds_nothing_of_the_training(artifact: Path) -> None:

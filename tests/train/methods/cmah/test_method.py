@@ -152,6 +152,8 @@ def test_an_evaluation_tells_of_every_way_and_direction() -> None:
         for way in ("8", "16", "float", "lsh_8", "lsh_16"):
             assert {f"{direction}/{way}/{measure}" for measure in ("map", "map50", "r1", "r10")} <= set(found)
             assert f"unseen/{direction}/{way}/map" in found
+    for direction in ("image_to_image", "shape_to_shape"):
+        assert {f"{direction}/{way}/map" for way in ("8", "16", "float")} <= set(found) and f"{direction}/lsh_8/map" not in found
     assert "conditions/image_to_shape/16/map" in found and "conditions/shape_to_image/16/map" not in found
     assert all(0 <= value <= 1 for value in found.values())
     assert method.evaluate(None, "test") == found
