@@ -62,9 +62,9 @@ class Config:
     label_rotation: float = 10.0  # degrees to either side
     label_rotation_share: float = 0.4
     # refusal
-    novelty: Literal["neighbours", "mahalanobis", "energy"] = "neighbours"  # see novelty.py
-    neighbours: int = 5  # k
-    known: int = 1000  # training chips that are compared with
+    novelty: Literal["neighbours", "mahalanobis", "energy"] = "mahalanobis"  # see novelty.py
+    neighbours: int = 5  # k, of novelty=neighbours
+    known: int = 1000  # training chips that it compares with
     refused: float = 0.05  # part of known chips that may be called unknown
 
 

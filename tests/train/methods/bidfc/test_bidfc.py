@@ -142,7 +142,9 @@ def broken_off(out: Path, config: Config, steps: int, monkeypatch: pytest.Monkey
     monkeypatch.undo()
 
 
-@pytest.mark.parametrize(("fields", "steps"), [({}, 1), ({}, 6), ({"optimizer": "sgd"}, 3), ({"pretraining": "moco", "queue": 20}, 4)])
+@pytest.mark.parametrize(
+    ("fields", "steps"), [({}, 1), ({}, 6), ({"optimizer": "sgd"}, 3), ({"pretraining": "moco", "queue": 20}, 4)]
+)
 def test_a_resumed_run_has_the_bits_of_an_unbroken_one(
     fields: dict[str, object], steps: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
