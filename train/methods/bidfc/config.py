@@ -23,6 +23,7 @@ class Config:
     backbone: Literal["resnet18", "small"] = "resnet18"
     stem: Literal["7x7", "3x3"] = "7x7"  # resnet18's; torchvision's
     widths: tuple[int, ...] = (16, 32, 64, 128)  # small's
+    standardise: bool = False  # windows are brought to mean 0 and deviation 1 in the graph, since chips differ in gain
     start: str = ""  # a model.pt of evaluation=linear, whose encoder takes the place of pretraining
     # stage 1, without labels
     pretraining: Literal["bidfc", "simclr", "moco", "none"] = "bidfc"  # the others are baselines, with as many steps
@@ -56,7 +57,9 @@ class Config:
     evaluation: Literal["finetune", "linear"] = "finetune"  # linear: a frozen encoder
     label_epochs: int = 100  # over the labelled chips; the last one counts
     label_batch: int = 12
-    label_learning_rate: float = 3e-3  # SGD's with momentum 0.9
+    label_optimizer: Literal["adam", "sgd"] = "sgd"  # with momentum 0.9; small networks learn sooner by adam
+    label_learning_rate: float = 3e-3
+    linear_learning_rate: float = 3e-3  # in its place for evaluation=linear
     label_weight_decay: float = 1e-4
     label_schedule: Literal["constant", "cosine"] = "constant"
     label_rotation: float = 10.0  # degrees to either side
@@ -70,10 +73,15 @@ class Config:
 
 SMALL = Config(
     backbone="small",
+    standardise=True,
     epochs=60,
     batch=128,
     learning_rate=1e-3,
     classifier_learning_rate=0.1,
+    label_optimizer="adam",
+    label_learning_rate=1e-3,
+    linear_learning_rate=1e-2,
+    label_schedule="cosine",
 )
 
 SMOKE = Config(
@@ -85,6 +93,7 @@ SMOKE = Config(
     labels=14,
     backbone="small",
     widths=(4, 8, 8, 16),
+    standardise=True,
     epochs=2,
     batch=14,
     repeats=2,
@@ -95,6 +104,7 @@ SMOKE = Config(
     label_epochs=3,
     label_batch=7,
     label_learning_rate=0.01,
+    label_schedule="cosine",
     neighbours=2,
     known=16,
 )

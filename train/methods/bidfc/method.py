@@ -52,7 +52,7 @@ class BIDFC(Method):
         super().__init__()
         self.config, self.facts = config, facts
         self._opened: tuple[Path | None, Parts] | None = None
-        self.encoder = Encoder(config.backbone, config.stem, config.widths)
+        self.encoder = Encoder(config.backbone, config.stem, config.widths, standardise=config.standardise)
         dim, classes = self.encoder.dim, len(facts["classes"])
         self.discrimination = self.average = self.projector = self.moco = None
         if _pretrains(config, "bidfc"):
@@ -140,9 +140,7 @@ class BIDFC(Method):
             rate = config.classifier_learning_rate
             groups.append({"params": fresh, "lr": rate, "weight_decay": 0.0, "scheduled": False})
             loss = self._discriminate
-        optimizer: torch.optim.Optimizer = torch.optim.Adam(groups)
-        if config.optimizer == "sgd":
-            optimizer = torch.optim.SGD(groups, lr=config.learning_rate, momentum=0.9, weight_decay=1e-4)
+        optimizer = _optimizer(config.optimizer, groups, config.learning_rate, 0.0 if config.optimizer == "adam" else 1e-4)
 
         def begin() -> None:
             if self.discrimination is not None:
@@ -216,6 +214,7 @@ class BIDFC(Method):
         rows = parts.labelled(config.labels, config.seed)
         linear = config.evaluation == "linear"
         trained: tuple[nn.Module, ...] = (self.classifier,) if linear else (self.encoder, self.classifier)
+        rate = config.linear_learning_rate if linear else config.label_learning_rate
         steps = max(round(config.label_epochs * len(rows) / config.label_batch), 1)
 
         def begin() -> None:
@@ -231,9 +230,7 @@ class BIDFC(Method):
             steps,
             lambda start: feed.labelled(parts.train.select(rows), config, start),
             loss,
-            torch.optim.SGD(
-                _parameters(trained), lr=config.label_learning_rate, momentum=0.9, weight_decay=config.label_weight_decay
-            ),
+            _optimizer(config.label_optimizer, _parameters(trained), rate, config.label_weight_decay),
             warm_up_cosine(steps) if config.label_schedule == "cosine" else lambda _: 1.0,
             begin=begin,
             end=lambda: self._fit(parts, rows),
@@ -334,6 +331,12 @@ def calibrated(logits: Tensor, label: Tensor) -> float:
     return float(tried[torch.stack(losses).argmin()])
 
 
+def _optimizer(name: str, trained: list[Any], rate: float, decay: float) -> torch.optim.Optimizer:
+    if name == "adam":
+        return torch.optim.Adam(trained, lr=rate, weight_decay=decay)
+    return torch.optim.SGD(trained, lr=rate, momentum=0.9, weight_decay=decay)
+
+
 def _parameters(modules: Sequence[nn.Module]) -> list[nn.Parameter]:
     """Those that are trained, each once."""
     return list({id(one): one for module in modules for one in module.parameters()}.values())
@@ -351,7 +354,7 @@ def _encoder(config: Config) -> dict[str, Tensor]:
         raise ValueError(f"start={path} is a model of {saved.method}; expected one of bidfc")
     if saved.config["evaluation"] != "linear":
         raise ValueError(f"start={path} was fine-tuned, so that its encoder has seen labels; expected one of evaluation=linear")
-    for field in ("backbone", "stem", "widths", "size", "window", "crop", "val", "held_out", "scenes"):
+    for field in ("backbone", "stem", "widths", "standardise", "size", "window", "crop", "val", "held_out", "scenes"):
         theirs, ours = saved.config[field], getattr(config, field)
         theirs = tuple(theirs) if isinstance(theirs, list) else theirs
         if theirs != ours:

@@ -242,7 +242,14 @@ def test_magnitudes_of_any_unit_are_trained_on_and_deployed(tmp_path: Path) -> N
         one, other = (exportable.modules["recognizer"](factor * chip) for factor in (1.0, 1000.0))
     for mine, theirs in zip(one, other, strict=True):
         torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-4)
-    assert bool(scaled(torch.zeros(1, 1, 4, 4)).isfinite().all())
+
+
+def test_a_windows_gain_and_level_do_not_count_when_standardised_and_a_flat_one_is_no_special_case() -> None:
+    chip = torch.randint(0, 100, (2, 1, 8, 8), dtype=torch.uint8)
+    torch.testing.assert_close(scaled(chip, True), scaled(2 * chip + 20, True), rtol=1e-4, atol=1e-4)
+    assert float(scaled(torch.full((1, 1, 2, 2), 255, dtype=torch.uint8)).max()) == 1.0
+    for flat in (torch.zeros(1, 1, 4, 4), torch.zeros(1, 1, 4, 4, dtype=torch.uint8)):
+        assert bool(scaled(flat).isfinite().all()) and bool(scaled(flat, True).isfinite().all())
 
 
 def test_the_temperature_is_found_again() -> None:
