@@ -20,8 +20,8 @@ crop=resize is that protocol, for comparison only, and the default cuts the midd
 epoch, and its linear evaluation moves the normalisation's statistics; here the last epoch counts and a frozen encoder is frozen.
 
 Where the paper is silent, and ours: the variance is the mean over channels; training's schedule is a half cosine; one channel instead
-of the same three times; speckle and shifts among the views; as many labels of each class; training with labels is that of the group's
-Cr-GAN code; the baselines simclr and moco take as many steps, of fresh batches. The temperature of the probabilities and the novelty
+of the same three times; speckle and shifts among the views; windows that are standardised and labels by Adam in the preset `small`; as many
+labels of each class; training with labels is that of the group's Cr-GAN code; simclr and moco take as many steps, of fresh batches. The temperature of the probabilities and the novelty
 threshold are set on training chips that were held out (val=), whose labels serve nothing else: accuracy does not depend on them.
 Novelty is Mahalanobis's distance to the nearest class in feature space: of MSTAR's training chips of two classes that were held out (T62,
 ZSU_23_4; small, one epoch, 220 labels, one seed) it told 86 % (linear) from the known ones by AUROC, neighbours 61 %, energy 48 %.
