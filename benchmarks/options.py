@@ -21,7 +21,7 @@ def choose(option: str, given: str, known: Sequence[str]) -> list[str]:
 
 
 def comparison(
-    command: str, description: str | None, examples: str, *, data: str, drawn: str = "", required: bool = True
+    command: str, description: str | None, examples: str, *, data: str, drawn: str = "", required: bool = True, seeds: int = 3
 ) -> argparse.ArgumentParser:
     """The parser of a comparison of trained arms over seeds; what is special to one is added to it.
 
@@ -29,6 +29,7 @@ def comparison(
         command: of `benchmarks`.
         data: what --data is; `required` says whether there is a benchmark without it.
         drawn: what --plot draws; empty: there is none.
+        seeds: how many there are where none are asked for.
     """
     parser = argparse.ArgumentParser(
         prog=f"python -m benchmarks.{command}",
@@ -41,7 +42,7 @@ def comparison(
     add("overrides", nargs="*", metavar="field=value", help="change a field of every arm")
     add("--data", type=Path, required=required, help=data)
     add("--out", type=Path, default=out, help=f"runs (default {out.as_posix()}); a second call goes on")
-    add("--seeds", type=int, default=3, help="default 3")
+    add("--seeds", type=int, default=seeds, help=f"default {seeds}")
     add("--jobs", type=int, default=os.cpu_count() or 1, help="runs at a time (default: one for each core)")
     add("--arm", action="append", help="only this one; may be repeated")
     add("--report", action="store_true", help="only tell of what has been trained")

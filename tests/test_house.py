@@ -32,6 +32,7 @@ COMMANDS = (
             "demo",
             "latency",
             "footprint",
+            "bidfc",
             "cdcl",
             "cmah",
             "comkd_cifar100",
@@ -113,6 +114,7 @@ def test_the_documents_name_no_other_commands_or_options() -> None:
             place = ROOT / module.replace(".", "/")
             homes = [place / "__main__.py" if place.is_dir() else place.with_suffix(".py")]
             homes += sorted((ROOT / "runtime/commands").glob("*.py")) if module == "runtime.run" else []
+            homes += [ROOT / "benchmarks/options.py"] if module.startswith("benchmarks.") else []
             source = "".join(home.read_text(encoding="utf-8") for home in homes)
             options = re.findall(r"--[a-z][\w-]*", rest)
             wrong += [f"{name}: {module} {option}" for option in options if f'"{option}"' not in source]
