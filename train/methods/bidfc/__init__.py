@@ -27,7 +27,7 @@ preset `small`; as many labels of each class; training with labels is that of th
 many steps, of fresh batches. The temperature of the probabilities and the novelty threshold are set on training chips that were
 held out (val=), whose labels serve nothing else: accuracy does not depend on them. Novelty is Mahalanobis's distance to the
 nearest class in feature space: of MSTAR's training chips of two classes that were held out (T62, ZSU_23_4; small, one epoch, 220
-labels, one seed) it told 86 % (linear) from the known ones by AUROC, neighbours 61 %, energy 48 %.
+labels, one seed) its AUROC was 0.86 (linear), neighbours' 0.61, energy's 0.48.
 
 Protocol and numbers: `python -m benchmarks.bidfc --data mstar.zip`.
 """
