@@ -30,7 +30,7 @@ class Stage:
         loss: this process's share of a batch -> the scalar to minimise, with parts to log. A loss that looks across the
             batch gathers first (train.blocks.gather), so that its value is that of the global batch.
         optimizer: holds exactly the parameters that this stage trains; all others are frozen by the loop.
-        schedule: step -> factor on the optimizer's learning rates.
+        schedule: step -> factor on the optimizer's learning rates, but on those of groups with `scheduled` False.
         begin: called once before step 0, not on resume (its results are saved with the model).
         select: returns a score on held-out training data, higher is better. It is asked every `select_every` steps and after
             the last; the stage ends with the weights of its best score. Never test data.

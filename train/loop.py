@@ -188,7 +188,7 @@ class _Run:
                 waited = time.perf_counter() - began
                 factor = stage.schedule(self.step)
                 for group, rate in zip(stage.optimizer.param_groups, rates, strict=True):
-                    group["lr"] = rate * factor
+                    group["lr"] = rate * factor if group.get("scheduled", True) else rate
                 loss, parts = objective(batch)
                 self.runner.backward(loss)
                 if stage.clip:

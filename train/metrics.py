@@ -35,3 +35,15 @@ def calibration_error(probability: Tensor, label: Tensor, bins: int = 15) -> flo
     bin_of = (confidence * bins).long().clamp(max=bins - 1)
     gap = torch.zeros(bins, dtype=torch.float64).index_add(0, bin_of.cpu(), (right - confidence).cpu())
     return 100.0 * gap.abs().sum().item() / len(label)
+
+
+def auroc(known: Tensor, strange: Tensor) -> float:
+    """How often, 0 to 1, a strange row's score is above a known row's, equal scores counting half: the area under the ROC curve.
+
+    Args:
+        known, strange: (n,), (m,) scores of which strange rows should have the larger; both at least 1.
+    """
+    ranked = known.double().sort().values
+    strange = strange.double().contiguous()
+    below = torch.searchsorted(ranked, strange) + torch.searchsorted(ranked, strange, right=True)
+    return 0.5 * below.double().mean().item() / len(ranked)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from train.metrics import accuracy, calibration_error, harmonic_mean
+from train.metrics import accuracy, auroc, calibration_error, harmonic_mean
 
 
 def test_accuracy_counts_rows_whose_label_is_among_the_best() -> None:
@@ -46,3 +46,11 @@ def test_certainty_is_calibrated_when_right_and_wholly_off_when_wrong() -> None:
     assert calibration_error(sure, torch.tensor([1, 0])) == 100.0
     half = torch.full((4, 2), 0.5)
     assert calibration_error(half, torch.tensor([0, 0, 1, 1])) == 0.0
+
+
+def test_the_area_under_the_roc_curve_is_the_share_of_pairs_in_order() -> None:
+    generator = torch.Generator().manual_seed(0)
+    known, strange = (torch.randint(0, 9, (count,), generator=generator) for count in (40, 25))
+    pairs = [1.0 if high > low else 0.5 if high == low else 0.0 for low in known.tolist() for high in strange.tolist()]
+    assert auroc(known, strange) == pytest.approx(sum(pairs) / len(pairs))
+    assert auroc(torch.zeros(3), torch.ones(2)) == 1.0 and auroc(torch.ones(3), torch.ones(2)) == 0.5
