@@ -22,7 +22,7 @@ BARE = ("query=none",)
 # for each arm whose backbone they are drawn on: name -> rules; the fraction is varied, queries are all kept
 CURVES: dict[str, dict[str, tuple[str, ...]]] = {
     "DN4": {"DN4's backbone, random": (*BARE, "selection=random"), "DN4's backbone, contrast": BARE},
-    "TCDSNet": {"TCDSNet, contrast": BARE},
+    "TCDSNet": {"TCDSNet's backbone, random": (*BARE, "selection=random"), "TCDSNet's backbone, contrast": BARE},
 }
 
 
@@ -33,6 +33,7 @@ def ask(
     variants: Mapping[str, Sequence[str]],
     curves: Mapping[str, Sequence[str]],
     overrides: Sequence[str],
+    preset: str,
     episodes: int,
     *,
     asked: bool = True,
@@ -41,9 +42,10 @@ def ask(
 
     Args:
         part: "val" or "test".
-        variants: name -> fields that replace the model's own, asked `episodes` times with each number of shots.
+        variants: name -> fields that are put on the preset's rules, whatever the model's own are, asked `episodes` times with each number of shots.
         curves: name -> fields, asked CURVE_EPISODES times at each of FRACTIONS.
         overrides: fields of every arm.
+        preset: of the method, whose rules hold where fields say nothing.
         asked: False only reads what was asked before.
     """
     path = model.with_name(FILE)
@@ -57,7 +59,7 @@ def ask(
     found: Results = {}
     missing = {}
     for key, (fields, shots, count) in wanted.items():
-        asking = {"part": part, "fields": fields, "episodes": count}
+        asking = {"part": part, "preset": preset, "fields": fields, "episodes": count}
         if kept.get(key, {}).get("asking") == asking:
             found[key] = kept[key]["results"]
         else:
@@ -78,7 +80,7 @@ def _asked(
 ) -> dict[str, tuple[dict[str, Any], dict[str, list[float]]]]:
     from train import checkpoint
     from train.config import override
-    from train.methods.tcdsnet.config import Config
+    from train.methods.tcdsnet.config import PRESETS
     from train.methods.tcdsnet.measures import score
     from train.methods.tcdsnet.rules import rules
 
@@ -87,18 +89,18 @@ def _asked(
     bank = method.bank(images)
     found = {}
     for key, (asking, shots) in missing.items():
-        config = override(_without_rules(method.config, Config()), asking["fields"])
+        config = override(_with_rules(method.config, PRESETS[asking["preset"]]), asking["fields"])
         outcome = score(bank, method.episodes(images, shots), asking["episodes"], rules(config))
         results = {"accuracy": _rounded(outcome.accuracy), "most_predicted": _rounded(outcome.most_predicted)}
         found[key] = asking, results
     return found
 
 
-def _without_rules(config: Any, default: Any) -> Any:
-    """The configuration with the default rules, on which an arm's fields are then put."""
+def _with_rules(config: Any, preset: Any) -> Any:
+    """The configuration with the preset's rules, on which an arm's fields are then put."""
     names = ("classifier", "selection", "fraction", "threshold", "score", "other_images", "center", "query", "query_fraction",
              "neighbours", "class_offset")  # fmt: skip
-    return dataclasses.replace(config, **{name: getattr(default, name) for name in names})
+    return dataclasses.replace(config, **{name: getattr(preset, name) for name in names})
 
 
 def _rounded(values: np.ndarray) -> list[float]:

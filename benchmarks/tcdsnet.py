@@ -36,24 +36,28 @@ RANDOM = ("selection=random", "query=none")
 ARMS: dict[str, tuple[str, ...]] = {
     "ProtoNet": ("classifier=protonet",),
     "DN4": PLAIN,
-    "DN4, random half": RANDOM,
+    "DN4, random selection": RANDOM,
     "all-support selection": ("selection=all_support",),
     "TCDSNet": (),
 }
-UNTRAINED = {"TCDS at inference only": "TCDSNet"}  # the rules of an arm on the backbone of DN4
+READ: dict[str, dict[str, tuple[str, ...]]] = {  # other rules on the backbone of an arm, nothing trained by them
+    "DN4": {"DN4's backbone, TCDSNet's selection": ()},
+    "TCDSNet": {"TCDSNet's backbone, all descriptors": PLAIN, "TCDSNet, half of the comparisons": ("query_fraction=0.65",)},
+}
+HALVES = ("fraction=0.5", "query_fraction=0.5")
 PILOT: dict[str, tuple[str, ...]] = {
     "DN4": PLAIN,
     "TCDSNet": (),
+    "halves": HALVES,
     "DN4, bare sum": (*PLAIN, "logit_scale=0"),
     "bare sum": ("logit_scale=0",),
-    "three quarters, bare sum": ("fraction=0.75", "query_fraction=0.75", "logit_scale=0"),
+    "halves, bare sum": (*HALVES, "logit_scale=0"),
     "support only": ("query=none",),
+    "support only, bare sum": ("query=none", "logit_scale=0"),
     "class offset": ("class_offset=support",),
     "other images": ("other_images=true",),
     "other images, class offset": ("other_images=true", "class_offset=support"),
     "centred": ("center=task",),
-    "three quarters": ("fraction=0.75", "query_fraction=0.75"),
-    "three quarters of the support": ("fraction=0.75", "query=none"),
     "one neighbour": ("neighbours=1",),
     "ten neighbours": ("neighbours=10",),
     "mean threshold": ("threshold=mean",),
@@ -146,9 +150,10 @@ def _collect(plan: Plan, *, asked: bool) -> dict[str, Any]:
     for arm, seed in plan.finished():
         variants = {arm: plan.arms[arm]}
         if plan.part == "test":
-            variants |= {name: plan.arms[of] for name, of in UNTRAINED.items() if arm == "DN4" and of in plan.arms}
+            variants |= READ.get(arm, {})
         curves = CURVES.get(arm, {}) if plan.part == "test" else {}
-        results = ask(plan.model(arm, seed), plan.data, plan.part, variants, curves, plan.overrides, plan.episodes, asked=asked)
+        model, rest = plan.model(arm, seed), (plan.overrides, plan.preset, plan.episodes)
+        results = ask(model, plan.data, plan.part, variants, curves, *rest, asked=asked)
         for name in variants:
             if all(f"{name}/{shots}" in results for shots in (1, 5)):
                 found["seeds"].setdefault(name, []).append(seed)
