@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import statistics
 import sys
@@ -18,6 +17,7 @@ from benchmarks import plot, runs
 from benchmarks.complexity_measures import MEASURES
 from benchmarks.complexity_readings import Floats, Read, agreement, drawn_labels, read_by_hand, read_model, ridge
 from benchmarks.machine import describe
+from benchmarks.options import comparison, fail, refusal, tell
 from train.data.complexity import Rated, rated
 
 EXAMPLES = """\
@@ -96,21 +96,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         images = _checked(given, arms)
     except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        return fail(str(error))
     plan = Plan(given.out, given.data, given.rated, given.preset, given.seeds, given.jobs, arms, tuple(given.overrides))
     if not given.report:
         _train(plan, sorted(set(images.categories)))
     found = _collect(plan, images)
     if not found["seeds"]:
-        print(f"error: there is no finished run in {plan.out}", file=sys.stderr)
-        return 2
-    text = report(found)
-    print(text)
-    (plan.out / "results.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    if given.write:
-        given.write.parent.mkdir(parents=True, exist_ok=True)
-        given.write.write_text(text + "\n", encoding="utf-8")
+        return fail(f"there is no finished run in {plan.out}")
+    tell(report(found), found, plan.out, given.write)
     if given.plot:
         given.plot.parent.mkdir(parents=True, exist_ok=True)
         plot.curves(given.plot, "rated images, few labels", "percent labelled", "PCC within", lines(found), linear=True)
@@ -118,37 +111,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.clic",
-        description=__doc__,
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("overrides", nargs="*", metavar="field=value", help="change a field of every arm")
-    parser.add_argument("--data", type=Path, required=True, help="photographs without labels, a folder or a zip")
+    data = "photographs without labels, a folder or a zip"
+    parser = comparison("clic", __doc__, EXAMPLES, data=data, drawn="agreement by the share of labels")
     parser.add_argument("--rated", type=Path, required=True, help="images with people's ratings, in Savoias' or IC9600's layout")
     parser.add_argument("--preset", default="small", help="of clic (default small)")
-    parser.add_argument("--out", type=Path, default=Path("runs/clic"), help="runs (default runs/clic); a second call goes on")
-    parser.add_argument("--seeds", type=int, default=3, help="default 3")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="runs at a time (default: one for each core)")
-    parser.add_argument("--arm", action="append", help="only this one; may be repeated")
-    parser.add_argument("--report", action="store_true", help="only tell of the runs that have ended")
-    parser.add_argument("--write", type=Path, metavar="MD", help="also write the tables as Markdown")
-    parser.add_argument("--plot", type=Path, metavar="PNG", help="also draw agreement by the share of labels")
     return parser
 
 
 def _checked(given: argparse.Namespace, arms: Sequence[str]) -> Rated:
     """The rated images, of IC9600's layout those of the test part; an error says what was given wrongly."""
-    unknown = [arm for arm in arms if arm not in (*ARMS, *HEADS)]
-    if unknown:
-        raise ValueError(f"there is no arm {unknown[0]!r}; there are {', '.join((*ARMS, *HEADS))}")
+    if wrong := refusal(given, (*ARMS, *HEADS)):
+        raise ValueError(wrong)
     if HEADED in arms and "CLIC" not in arms:
         raise ValueError(f"the arm {HEADED!r} starts from CLIC; give --arm CLIC too")
-    if given.seeds < 1 or given.jobs < 1:
-        raise ValueError(f"{given.seeds} seeds and {given.jobs} jobs were given; expected 1 or more of each")
-    if not given.data.exists():
-        raise FileNotFoundError(f"there is no {given.data}; --data is a folder or a zip of photographs")
     parts = rated(given.rated)
     images = parts.get("all") or parts.get("test") or parts["train"]
     if len(set(images.categories)) < 2:
