@@ -101,7 +101,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     found = runs.collect(given.out, [run.name for run in plan.runs()], given.seeds, _deployed)
     if not found["seeds"]:
         return fail(f"there is no finished run in {given.out}")
-    found |= {"labels": plan.labels, "headline": plan.headline, "held_out": plan.held_out}
+    found |= {"labels": plan.labels, "headline": plan.headline}
     tell(report(found), found, given.out, given.write)
     if given.plot:
         _draw(found, given.plot)
@@ -187,8 +187,10 @@ def report(found: dict[str, Any]) -> str:
     for title, arms in sections.items():
         if any(_measured(found, named(arm, how, found["headline"])) for arm in arms if arm != "BIDFC" for how in HOW):
             text += ["", f"**{title}**", "", *_accuracy(found, arms, [found["headline"]])]
-    if any(_measured(found, named(arm, how, found["headline"])) for arm in HELD_OUT for how in HOW):
-        text += ["", f"**Refusal: {' and '.join(found['held_out']) or 'two classes'} in no training**", "", *_refusal(found)]
+    refusing = [name for arm in HELD_OUT for how in HOW if (name := named(arm, how, found["headline"])) in found["measures"]]
+    if refusing:
+        left_out = " and ".join(found["config"][refusing[0]]["held_out"])
+        text += ["", f"**Refusal: {left_out} in no training**", "", *_refusal(found)]
     return "\n".join([*text, "", *_differences(found), *_classes(found)])
 
 
@@ -224,13 +226,13 @@ def _accuracy(found: dict[str, Any], arms: Sequence[str] | dict[str, Any], share
 
 
 def _refusal(found: dict[str, Any]) -> list[str]:
-    rows = ["| | accuracy on known | AUROC | known refused % | unknown refused % | seeds |", "|---" * 6 + "|"]
+    rows = ["| | accuracy on known | AUROC % | known refused % | unknown refused % | seeds |", "|---" * 6 + "|"]
     for arm in HELD_OUT:
         for how in HOW:
             name = named(arm, how, found["headline"])
             values = _measured(found, name)
             if "auroc" in values:
-                cells = [runs.spread(values["accuracy"]), runs.spread(values["auroc"], 3)]
+                cells = [runs.spread(values["accuracy"]), runs.spread(values["auroc"])]
                 cells += [runs.spread(values[measure]) for measure in ("known_refused", "unknown_refused")]
                 rows.append(
                     f"| {arm.partition(',')[0]}, {HOW[how]} | " + " | ".join([*cells, str(len(found["seeds"][name]))]) + " |"
