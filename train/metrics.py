@@ -38,7 +38,7 @@ def calibration_error(probability: Tensor, label: Tensor, bins: int = 15) -> flo
 
 
 def auroc(known: Tensor, strange: Tensor) -> float:
-    """How often, 0 to 1, a strange row's score is above a known row's, equal scores counting half: the area under the ROC curve.
+    """How often in percent a strange row's score is above a known row's, equal scores counting half: the area under the ROC curve.
 
     Args:
         known, strange: (n,), (m,) scores of which strange rows should have the larger; both at least 1.
@@ -46,4 +46,4 @@ def auroc(known: Tensor, strange: Tensor) -> float:
     ranked = known.double().sort().values
     strange = strange.double().contiguous()
     below = torch.searchsorted(ranked, strange) + torch.searchsorted(ranked, strange, right=True)
-    return 0.5 * below.double().mean().item() / len(ranked)
+    return 50.0 * below.double().mean().item() / len(ranked)

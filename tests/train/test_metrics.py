@@ -52,5 +52,5 @@ def test_the_area_under_the_roc_curve_is_the_share_of_pairs_in_order() -> None:
     generator = torch.Generator().manual_seed(0)
     known, strange = (torch.randint(0, 9, (count,), generator=generator) for count in (40, 25))
     pairs = [1.0 if high > low else 0.5 if high == low else 0.0 for low in known.tolist() for high in strange.tolist()]
-    assert auroc(known, strange) == pytest.approx(sum(pairs) / len(pairs))
-    assert auroc(torch.zeros(3), torch.ones(2)) == 1.0 and auroc(torch.ones(3), torch.ones(2)) == 0.5
+    assert auroc(known, strange) == pytest.approx(100 * sum(pairs) / len(pairs))
+    assert auroc(torch.zeros(3), torch.ones(2)) == 100.0 and auroc(torch.ones(3), torch.ones(2)) == 50.0

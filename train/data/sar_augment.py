@@ -29,7 +29,8 @@ class Augment:
 
     Args:
         scale: of the crop's area, in parts of the view's; its sides differ by up to augment.RATIO, and stay inside the window.
-        shift: the crop's centre is up to so many pixels off the window's, along each axis, as far as the window has room.
+        shift: the crop's centre is up to so many whole pixels off the window's, along each axis, as far as the window has room; a view
+            of scale 1 that is not turned therefore keeps its pixels, and with them all of the speckle that a device sees.
         flip: share mirrored left to right. (A mirrored target is one seen from the other side; its shadow stays behind it.)
         turn, turn_share: degrees to either side.
         jitter, jitter_share: brightness and contrast are multiplied by 1 - jitter to 1 + jitter.
@@ -99,7 +100,7 @@ def _geometry(drawn: Tensor, sides: tuple[int, int], size: int, augment: Augment
     ratio = torch.ones_like(ratio) if low == high == 1 else ratio
     wide, tall = (area * ratio).sqrt().clamp(max=w), (area / ratio).sqrt().clamp(max=h)
     room = [((side - own) / 2).clamp(max=augment.shift) for side, own in ((w, wide), (h, tall))]
-    x, y = (room[axis] * (2 * drawn[:, 2 + axis] - 1) for axis in (0, 1))  # pixels off the middle
+    x, y = ((room[axis] * (2 * drawn[:, 2 + axis] - 1)).round() for axis in (0, 1))  # pixels off the middle
     turned = drawn[:, 4] < augment.turn_share
     angle = torch.where(turned, math.radians(augment.turn) * (2 * drawn[:, 4] / max(augment.turn_share, 1e-9) - 1), 0.0)
     mirror = torch.where(drawn[:, 5] < augment.flip, -1.0, 1.0)

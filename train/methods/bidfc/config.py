@@ -78,8 +78,9 @@ SMALL = Config(
     batch=128,
     learning_rate=1e-3,
     classifier_learning_rate=0.1,
+    label_batch=32,
     label_optimizer="adam",
-    label_learning_rate=1e-3,
+    label_learning_rate=2e-3,
     linear_learning_rate=1e-2,
     label_schedule="cosine",
 )

@@ -82,7 +82,7 @@ def labelled(part: Part, config: Config, start: int) -> Iterator[Batch]:
     first, share = _share(config.label_batch, "label_batch")
     seed = 2 * config.seed + 1  # views of its own
     how = replace(
-        augment(config), turn=config.label_rotation, turn_share=config.label_rotation_share,
+        augment(config), scale=(1.0, 1.0), turn=config.label_rotation, turn_share=config.label_rotation_share,
         jitter_share=0.0, noise_share=0.0, speckle_share=0.0,
     )  # fmt: skip
 
@@ -96,8 +96,8 @@ def labelled(part: Part, config: Config, start: int) -> Iterator[Batch]:
 
 
 def some(count: int, least: int) -> NDArray[np.int64]:
-    """`least` of `count` rows, the same in every run."""
-    return np.sort(draws.permutation(count, _SOME)[:least])
+    """`least` of `count` rows in a mixed order, the same in every run."""
+    return draws.permutation(count, _SOME)[:least]
 
 
 def _share(batch: int, field: str) -> tuple[int, int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -195,11 +194,7 @@ class BIDFC(Method):
         config = self.config
         if self.average is not None:
             self.encoder.load_state_dict(self.average.copy.state_dict())
-            views = feed.pretraining(parts.train, config, plan, 0)
-            device = self.temperature.device
-            steps = min(plan.batches * plan.repeats, plan.steps)  # each chip once or more
-            some = (batch["chip"].flatten(0, -4).to(device) for batch in itertools.islice(views, steps))
-            update_bn(some, self.encoder)  # the average was never run, so its statistics are new
+        self._restate(parts)  # an average was never run
         if self.discrimination is not None and plan.epochs * plan.batches >= LOOKED_AT:
             found, least = float(self.discrimination.accuracy), HEALTHY / config.batch
             if found < least:
@@ -208,6 +203,12 @@ class BIDFC(Method):
                     "%.1f %%. Raise classifier_learning_rate (%g) or repeats.",
                     *(100 * found, config.repeats, 100 * least, config.classifier_learning_rate),
                 )
+
+    @torch.no_grad()
+    def _restate(self, parts: Parts) -> None:
+        """Take the encoder's normalisation statistics from training chips as a device cuts them: views are resampled, which smooths speckle."""
+        mixed = feed.some(len(parts.train), len(parts.train))
+        update_bn(self._batches(parts.train.select(mixed).middle(self.config.size)), self.encoder)
 
     def _with_labels(self, parts: Parts) -> Stage:
         config = self.config
@@ -220,6 +221,8 @@ class BIDFC(Method):
         def begin() -> None:
             if config.start:
                 self.encoder.load_state_dict(_encoder(config))
+            elif linear and config.pretraining == "none":  # a random encoder
+                self._restate(parts)
 
         def loss(batch: Batch) -> tuple[Tensor, Losses]:
             logits = self.classifier(self.encoder.features(batch["chip"]))
@@ -256,20 +259,20 @@ class BIDFC(Method):
     @torch.no_grad()
     def _encoded(self, part: Part) -> tuple[Tensor, Tensor]:
         """Features (n, d) and logits (n, classes) of a part of middles."""
-        device = self.temperature.device
-        found = [
-            self.encoder.features(torch.from_numpy(part.pixels[begin : begin + ENCODED, None]).to(device))
-            for begin in range(0, len(part), ENCODED)
-        ]
-        features = torch.cat(found)
+        features = torch.cat([self.encoder.features(chip) for chip in self._batches(part)])
         return features, self.classifier(features)
+
+    def _batches(self, part: Part) -> Iterator[Tensor]:
+        """All windows of a part, (ENCODED, 1, h, w) at a time."""
+        for begin in range(0, len(part), ENCODED):
+            yield torch.from_numpy(part.pixels[begin : begin + ENCODED, None]).to(self.temperature.device)
 
     # evaluation
 
     @torch.no_grad()
     def evaluate(self, data: Path | None, split: str) -> dict[str, float]:
         """Accuracy in percent, over all chips and of each class, and the calibration error of the probabilities; of novelty the share of
-        known chips above the threshold, and with held-out classes AUROC and the share of their chips above it.
+        known chips above the threshold, and with held-out classes AUROC, in percent too, and the share of their chips above it.
 
         Protocol: middles at native resolution (or whole chips with crop=resize, which leaks the class), the weights after the last
         step. "val" chips take part in calibration and threshold only; in "val" held-out classes are told on their training chips.

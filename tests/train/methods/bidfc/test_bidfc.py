@@ -187,6 +187,31 @@ def test_linear_evaluation_leaves_all_of_the_encoder_as_it_is(tmp_path: Path) ->
         BIDFC.prepare(dataclasses.replace(config, size=24), None)
 
 
+def test_a_frozen_encoder_has_the_statistics_of_chips_as_a_device_cuts_them() -> None:
+    for method, number in ((made(QUICK, evaluation="linear"), 0), (made(ema=0.0), 0)):
+        stage = list(method.stages(None))[number]
+        finish = stage.begin if method.config.pretraining == "none" else stage.end
+        assert finish is not None
+        finish()
+        first = method.encoder.net.layer1
+        chips = torch.from_numpy(method.parts(None).train.middle(32).pixels[:, None])
+        with torch.no_grad():
+            maps = first[0](scaled(chips, True))
+        torch.testing.assert_close(first[1].running_mean, maps.mean((0, 2, 3)), rtol=1e-4, atol=1e-5)
+
+
+def test_labelled_views_are_neither_scaled_nor_resampled_unless_they_are_turned() -> None:
+    config = dataclasses.replace(SMOKE, label_rotation_share=0.0, flip=0.0)
+    part = open_parts(SMOKE, None).train
+    batch = next(feed.labelled(part, config, 0))
+    windows = {
+        window.tobytes()
+        for chip in part.pixels
+        for window in np.lib.stride_tricks.sliding_window_view(chip, (32, 32)).reshape(-1, 32, 32)
+    }
+    assert all(view.numpy().tobytes() in windows for view in batch["chip"][:, 0])
+
+
 def test_a_start_that_has_seen_labels_is_refused(tmp_path: Path) -> None:
     first = loop.fit("bidfc", QUICK, None, tmp_path / "a", SETTING)
     with pytest.raises(ValueError, match="was fine-tuned, so that its encoder has seen labels"):
