@@ -101,7 +101,7 @@ class Corpus:
         wanted = k if given is None else checks.whole("candidates", 4 * k if candidates is None else candidates, k)
 
         def parts() -> Iterator[nearest.Found]:
-            for path in self._paths():
+            for path in self.whole():
                 hits = HammingIndex.load(path, mmap=True).search(asked, wanted, threads=threads)
                 yield hits.distances, hits.ids
 
@@ -136,13 +136,13 @@ class Corpus:
 
     def failures(self) -> Iterator[Failure]:
         """The items that gave no code, and why."""
-        for path in self._paths():
+        for path in self.whole():
             with path.with_suffix(".failed").open(encoding="ascii") as lines:
                 yield from (Failure(**json.loads(line)) for line in lines)
 
     def rows(self) -> rows.Rows:
         """For the writers in `runtime.stores`."""
-        paths = self._paths()
+        paths = self.whole()
 
         def chunks() -> Iterator[rows.Chunk]:
             for path in paths:
@@ -150,7 +150,8 @@ class Corpus:
 
         return rows.Rows(self.bits, len(self), chunks)
 
-    def _paths(self) -> list[Path]:
+    def whole(self) -> list[Path]:
+        """The shards' files; ValueError where some are not there yet."""
         if not self.finished:
             raise ValueError(
                 f"the corpus {self.folder} is not finished: {len(self.shards)} of {len(self.digests)} shards are done; "

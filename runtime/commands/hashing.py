@@ -153,6 +153,7 @@ def _opened(place: Path) -> tuple[HammingIndex | corpus.Corpus, str, Callable[[N
     """What is searched, its maker, and ids to paths: a folder is a corpus of shards, a file an index."""
     if place.is_dir():
         found = corpus.read(place)
+        found.whole()
         return found, found.maker, found.names
     named = index_names.load(place)
     return named.index, named.maker, lambda ids: [named.paths[code_id] for code_id in ids.tolist()]

@@ -92,7 +92,7 @@ def test_the_blur_alone_can_be_asked_for(resolver: Path, photos: Path, capsys: p
         (("-o", "large.gif"), "suffix"),
         (("-o", "no/such/large.png"), "no folder"),
         (("-o", "large.png", "--smooth", "1"), "--smooth"),
-        (("-o", "large.png", "--top-k", "2"), "--top-k is for a zero_shot or a few_shot_classifier artifact"),
+        (("-o", "large.png", "--top-k", "2"), "--top-k is for a zero_shot, "),
         (("-o", "{source}"), "is the input itself"),
     ],
 )
