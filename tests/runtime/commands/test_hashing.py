@@ -307,7 +307,4 @@ def test_the_shared_options_are_refused_where_they_mean_nothing(artifact: Path, 
     assert main([str(artifact), "photo.png", "-o", "x"]) == 2
     assert "--out is for a super_resolver, " in capsys.readouterr().err
     assert main([str(resolver), "photo.png", "-o", "x", "--batch-size", "2"]) == 2
-    assert (
-        "--batch-size is for a zero_shot, a cross_modal_hasher, a few_shot_classifier or a complexity_scorer artifact"
-        in capsys.readouterr().err
-    )
+    assert "--batch-size is for a zero_shot, a cross_modal_hasher, " in capsys.readouterr().err
