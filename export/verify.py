@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from runtime.artifact import Axis, Graph, Port
+from runtime.session import exact
 
 SCHEMA = 1  # of parity.json
 Arrays = dict[str, np.ndarray]
@@ -211,6 +212,8 @@ def session(path: Path, *, optimised: bool = True, threads: int | None = None) -
     options.log_severity_level = 3
     level = onnxruntime.GraphOptimizationLevel
     options.graph_optimization_level = level.ORT_ENABLE_ALL if optimised else level.ORT_DISABLE_ALL
+    for key, value in exact(path).items():
+        options.add_session_config_entry(key, value)
     return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 

@@ -173,6 +173,11 @@ def _known(given: str, available: Sequence[str]) -> str:
     raise Unavailable(f"this installation of onnxruntime has only {', '.join(available)}")
 
 
+def exact(path: Path) -> dict[str, str]:
+    """ONNX Runtime's settings for a file: int8-trt is for TensorRT, and on a CPU its products are taken in float, as TensorRT's do not overflow."""
+    return {"session.disable_quant_qdq": "1"} if path.name.endswith(".int8-trt.onnx") else {}
+
+
 def _open(onnxruntime: Any, path: Path, name: str, options: Options, own: Mapping[str, str], *, alone: bool) -> Any:
     settings = onnxruntime.SessionOptions()
     settings.log_severity_level = 3  # errors: what the user must know is said by an exception
@@ -181,6 +186,8 @@ def _open(onnxruntime: Any, path: Path, name: str, options: Options, own: Mappin
         settings.intra_op_num_threads = options.threads
     if not options.optimise:
         settings.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    for key, value in exact(path).items():
+        settings.add_session_config_entry(key, value)
     if name != CPU:
         settings.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
     if alone:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from export.onnx import VerificationError, export, main
-from export.verify import TOLERANCES, Tolerance, answer
+from export.verify import TOLERANCES, Tolerance, answer, session
 from runtime import artifact as schema
 from runtime.artifact import Artifact, Axis, Graph, Port, graph_file
 from train.contract import Exportable
@@ -111,8 +111,8 @@ def test_parity_json_gives_each_file_a_tolerance_that_the_golden_outputs_meet(ex
     assert set(parity["files"]) == {graph_file("open", precision) for precision in VARIANTS}
     with np.load(exported.report.path / "golden.npz", allow_pickle=False) as golden:
         for name, entry in parity["files"].items():
-            session = onnxruntime.InferenceSession(str(exported.report.path / name), providers=["CPUExecutionProvider"])
-            found = session.run(["logits"], {key: golden[f"open/{key}"] for key in ("image", "class_vectors")})[0]
+            run = session(exported.report.path / name)
+            found = run.run(["logits"], {key: golden[f"open/{key}"] for key in ("image", "class_vectors")})[0]
             assert np.abs(found - golden["open/logits"]).max() <= entry["tolerance"]["logits"]["max_abs"]
             assert entry["found"]["logits"]["cosine"] >= entry["tolerance"]["logits"]["cosine"]
 
