@@ -21,8 +21,8 @@ CURVE_EPISODES = 500
 BARE = ("query=none",)
 # for each arm whose backbone they are drawn on: name -> rules; the fraction is varied, queries are all kept
 CURVES: dict[str, dict[str, tuple[str, ...]]] = {
-    "DN4": {"DN4's backbone, random": (*BARE, "selection=random"), "DN4's backbone, contrast": BARE},
-    "TCDSNet": {"TCDSNet's backbone, random": (*BARE, "selection=random"), "TCDSNet's backbone, contrast": BARE},
+    "DN4": {"DN4, random": (*BARE, "selection=random"), "DN4, contrast": BARE},
+    "TCDSNet": {"TCDSNet, random": (*BARE, "selection=random"), "TCDSNet, contrast": BARE},
 }
 
 

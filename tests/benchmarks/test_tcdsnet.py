@@ -53,7 +53,7 @@ def test_arms_are_trained_asked_once_and_told(
     assert cv2.imread(str(tmp_path / "plot.png")).shape == (plot.HEIGHT, plot.WIDTH, 3)
     found = json.loads((tmp_path / "results.json").read_text())
     assert np.shape(found["shots"]["5"]["DN4"]["accuracy"]) == (1, 4)
-    assert set(found["curves"]["TCDSNet's backbone, contrast, 5 shots"]) == {f"{fraction:g}" for fraction in asking.FRACTIONS}
+    assert set(found["curves"]["TCDSNet, contrast, 5 shots"]) == {f"{fraction:g}" for fraction in asking.FRACTIONS}
 
     monkeypatch.setattr(asking, "_asked", lambda *given: pytest.fail(f"asked again: {given}"))
     assert tcdsnet.main(command) == 0
