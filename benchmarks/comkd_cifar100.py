@@ -118,7 +118,7 @@ def _students(plan: Plan) -> None:
 
 
 def _train(out: Path, data: Path, threads: int, *overrides: str) -> Path:
-    return runs.train("comkd_clip", out, data, threads, ["--preset", "cifar100", "--precision", "bf16-mixed", *overrides])
+    return runs.train("comkd_clip", out, data, threads, ["--preset", "cifar100", "--precision", runs.precision(), *overrides])
 
 
 def _collect(plan: Plan) -> dict[str, Any]:

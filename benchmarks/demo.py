@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.machine import describe
+from benchmarks.runs import precision
 
 EXAMPLES = """\
 examples:
@@ -112,7 +113,7 @@ def _train(out: Path, *overrides: str) -> None:
     if (out / "model.pt").exists():
         print(f"{out / 'model.pt'} is there from an earlier demo and is used; --fresh starts again", file=sys.stderr)
         return
-    _run("train.run", "comkd_clip", "--preset", "scenes", "--precision", "bf16-mixed", "--out", str(out), "--resume", *overrides)
+    _run("train.run", "comkd_clip", "--preset", "scenes", "--precision", precision(), "--out", str(out), "--resume", *overrides)
 
 
 def _write_images(model: Path, folder: Path, count: int = 240) -> Path:
