@@ -178,6 +178,24 @@ def _batch(split: Split, image: NDArray[np.uint8], index: NDArray[np.int64], num
     return {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
 
 
+def ahead(at: Callable[[int], dict[str, Tensor]], start: int, *, workers: int = AHEAD) -> Iterator[dict[str, Tensor]]:
+    """The batches of all steps from `start` on, in order, made in threads with AHEAD batches of look-ahead.
+
+    Args:
+        at: makes the batch of a step.
+        workers: batches that are made at a time.
+    """
+    with ThreadPoolExecutor(workers, thread_name_prefix="batches") as pool:
+        waiting: deque[Future[dict[str, Tensor]]] = deque()
+        try:
+            for step in itertools.count(start):
+                waiting.append(pool.submit(at, step))
+                if len(waiting) > AHEAD:
+                    yield waiting.popleft().result()
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
 def _memory_batches(split: Split, augment: str, plan: Plan, start: int) -> Iterator[dict[str, Tensor]]:
     for step in itertools.count(start):
         index, number, keys = plan(step)

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
-from collections import deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -22,7 +19,6 @@ from .config import Config
 from .discrimination import Plan
 from .parts import Part
 
-AHEAD = 2  # batches being made while one is used
 _EPOCH, _SOME = 52, 54  # first parts of the keys here
 
 
@@ -74,7 +70,7 @@ def pretraining(part: Part, config: Config, plan: Plan, start: int) -> Iterator[
             chip = seen(batch, range(plan.repeats, 2 * plan.repeats))
         return {"chip": chip, "instance": instance, "turn": torch.tensor([turn]), "weight": torch.tensor([plan.weight(batch)])}
 
-    return _ahead(at, start)
+    return loader.ahead(at, start, workers=1)
 
 
 def labelled(part: Part, config: Config, start: int) -> Iterator[Batch]:
@@ -92,7 +88,7 @@ def labelled(part: Part, config: Config, start: int) -> Iterator[Batch]:
         chip = views(torch.from_numpy(part.pixels[rows]), view_keys(seed, step, share, 0, first), config.size, how)
         return {"chip": chip, "label": torch.from_numpy(part.labels[rows])}
 
-    return _ahead(at, start)
+    return loader.ahead(at, start, workers=1)
 
 
 def some(count: int, least: int) -> NDArray[np.int64]:
@@ -106,15 +102,3 @@ def _share(batch: int, field: str) -> tuple[int, int]:
     if batch % world:
         raise ValueError(f"{field}={batch} cannot be shared by {world} processes; give a multiple of {world}")
     return rank() * (batch // world), batch // world
-
-
-def _ahead(at: Callable[[int], Batch], start: int) -> Iterator[Batch]:
-    with ThreadPoolExecutor(1, thread_name_prefix="chips") as pool:
-        waiting: deque[Future[Batch]] = deque()
-        try:
-            for step in itertools.count(start):
-                waiting.append(pool.submit(at, step))
-                if len(waiting) > AHEAD:
-                    yield waiting.popleft().result()
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
-from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 import torch
@@ -16,7 +13,7 @@ from runtime import clouds
 from train.blocks.gather import rank, world_size
 from train.contract import Batch
 from train.data import draws
-from train.data.loader import AHEAD, order
+from train.data.loader import ahead, order
 from train.data.shape_augment import augment_clouds, augment_images
 from train.data.shapes3d import Shapes
 
@@ -61,15 +58,7 @@ def batches(
             "progress": torch.tensor([step / steps]),
         }
 
-    with ThreadPoolExecutor(AHEAD, thread_name_prefix="shapes") as pool:
-        waiting: deque[Future[Batch]] = deque()
-        try:
-            for step in itertools.count(start):
-                waiting.append(pool.submit(at, step))
-                if len(waiting) > AHEAD:
-                    yield waiting.popleft().result()
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+    return ahead(at, start)
 
 
 def grouped(cloud: NDArray[np.float32], groups: int, neighbours: int) -> dict[str, Tensor]:
