@@ -10,9 +10,9 @@ from typing import Any, TypeVar, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from ..artifact import Artifact, check_inputs, graph_file
+from ..artifact import Artifact, graph_file
 from ..prepare import Geometry, Source, batch, decode_all, listed
-from ..session import Options, finite, rows
+from ..session import Options, rows
 from .task import Task
 
 GRAPH = "complexity"
@@ -90,10 +90,8 @@ class ComplexityScorer(Task):
 
     def run(self, prepared: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
         """Every output of the graph, by name."""
-        inputs = {"image": prepared}
-        check_inputs(self._graphs[GRAPH], inputs, self.artifact.axes)
         names = ["activation", "embedding", "map", *(["score"] if self.scored else [])]
-        return {name: finite(name, value) for name, value in zip(names, self.session(GRAPH).run(names, inputs), strict=True)}
+        return self._outputs(GRAPH, names, {"image": prepared})
 
     def _answers(self, outputs: dict[str, NDArray[np.float32]]) -> list[Complexity]:
         activation = outputs["activation"]
@@ -102,13 +100,6 @@ class ComplexityScorer(Task):
             Complexity(float(score), float(value), cells, embedding)
             for score, value, cells, embedding in zip(scores, activation, outputs["map"], outputs["embedding"], strict=True)
         ]
-
-    def _size(self, batch_size: int | None) -> int:
-        axis = self.artifact.axes["batch"]
-        size = axis.opt if batch_size is None else batch_size
-        if not 1 <= size <= axis.max:
-            raise ValueError(f"batch_size={size} was given; this artifact takes 1 to {axis.max}")
-        return size
 
 
 def _checked(artifact: Artifact) -> tuple[bool, NDArray[np.float64]]:

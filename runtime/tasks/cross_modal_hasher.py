@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import clouds
-from ..artifact import Artifact, check_inputs, graph_file
+from ..artifact import Artifact, graph_file
 from ..index import HammingIndex, Hits
 from ..prepare import Geometry, Source, batch, decode_all, listed
-from ..session import Options, finite, rows
+from ..session import Options, rows
 from .task import Task
 
 if TYPE_CHECKING:
@@ -178,9 +178,8 @@ class CrossModalHasher(Task):
     def _answer(self, name: str, inputs: dict[str, NDArray[Any]], bits: int | None) -> NDArray[np.float32]:
         if name not in self._graphs:
             raise ValueError(f"{self.folder} has no graph {name!r}; export it with --graphs {name}")
-        check_inputs(self._graphs[name], inputs, self.artifact.axes)
         output = f"code_{self._length(bits)}"
-        return finite(output, self.session(name).run([output], inputs)[0])
+        return self._outputs(name, [output], inputs)[output]
 
     def _length(self, bits: int | None) -> int:
         if bits is None:
@@ -188,13 +187,6 @@ class CrossModalHasher(Task):
         if bits not in self.lengths:
             raise ValueError(f"bits={bits} was given; this artifact makes codes of {_shown(self.lengths)} bits")
         return bits
-
-    def _size(self, batch_size: int | None) -> int:
-        axis = self.artifact.axes["batch"]
-        size = axis.opt if batch_size is None else batch_size
-        if not 1 <= size <= axis.max:
-            raise ValueError(f"batch_size={size} was given; this artifact takes 1 to {axis.max}")
-        return size
 
 
 def pack(logits: NDArray[np.float32]) -> NDArray[np.uint8]:

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import class_file
-from ..artifact import Artifact, check_inputs, graph_file
+from ..artifact import Artifact, graph_file
 from ..memory import available
 from ..prepare import Geometry, Source, batch, decode_all, listed
-from ..session import Options, finite, rows
+from ..session import Options, rows
 from ..support_selection import Chosen, Rule
 from ..support_set import SupportSet, check_name, taken
 from .task import Task
@@ -189,11 +189,9 @@ class FewShotClassifier(Task):
 
     def describe(self, prepared: NDArray[np.uint8]) -> Described:
         """The graph's descriptors of prepared images."""
-        inputs = {"image": prepared}
-        check_inputs(self._graphs[GRAPH], inputs, self.artifact.axes)
         names = ["descriptors", *(["threshold"] if self.rule.query == "adaptive" else [])]
-        found = [finite(name, values) for name, values in zip(names, self.session(GRAPH).run(names, inputs), strict=True)]
-        return Described(found[0], found[1] if len(found) > 1 else None)
+        found = self._outputs(GRAPH, names, {"image": prepared})
+        return Described(found["descriptors"], found.get("threshold"))
 
     def logits(self, described: Described) -> NDArray[np.float32]:
         """Sums of cosines over each class's offset, (n, classes): what the graph `matcher` gives."""
@@ -251,13 +249,6 @@ class FewShotClassifier(Task):
                 f"{what} need {needed / 1e9:.2f} GB for their descriptors, and {free / 1e9:.2f} GB are free; "
                 "give fewer, or forget classes first"
             )
-
-    def _size(self, batch_size: int | None) -> int:
-        axis = self.artifact.axes["batch"]
-        size = axis.opt if batch_size is None else batch_size
-        if not 1 <= size <= axis.max:
-            raise ValueError(f"batch_size={size} was given; this artifact takes 1 to {axis.max}")
-        return size
 
 
 def _shapes(artifact: Artifact, rule: Rule) -> tuple[tuple[int, int], tuple[int, int]]:

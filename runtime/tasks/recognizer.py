@@ -11,10 +11,10 @@ from typing import Any, TypeVar, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from ..artifact import Artifact, check_inputs
+from ..artifact import Artifact
 from ..chips import KINDS, Chip, batch, read_chip
 from ..prepare import Source, UnreadableImage
-from ..session import Options, finite, rows
+from ..session import Options, rows
 from .task import Task
 
 GRAPH = "recognizer"
@@ -111,10 +111,7 @@ class Recognizer(Task):
 
     def run(self, prepared: Chip) -> dict[str, NDArray[np.float32]]:
         """Every output of the graph by name: logits and probabilities (n, classes), novelty (n,)."""
-        inputs = {"chip": prepared}
-        check_inputs(self._graphs[GRAPH], inputs, self.artifact.axes)
-        names = ["logits", "probabilities", "novelty"]
-        return {name: finite(name, value) for name, value in zip(names, self.session(GRAPH).run(names, inputs), strict=True)}
+        return self._outputs(GRAPH, ["logits", "probabilities", "novelty"], {"chip": prepared})
 
     def answers(self, prepared: Chip) -> list[Recognition]:
         """Of prepared chips."""
@@ -124,13 +121,6 @@ class Recognizer(Task):
             order = np.argsort(-row, kind="stable").tolist()
             found.append(Recognition({self.classes[at]: float(row[at]) for at in order}, float(novelty), self.threshold))
         return found
-
-    def _size(self, batch_size: int | None) -> int:
-        axis = self.artifact.axes["batch"]
-        size = axis.opt if batch_size is None else batch_size
-        if not 1 <= size <= axis.max:
-            raise ValueError(f"batch_size={size} was given; this artifact takes 1 to {axis.max}")
-        return size
 
 
 def _check(artifact: Artifact) -> None:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
-from ..artifact import Artifact, graph_file
+from numpy.typing import NDArray
+
+from ..artifact import Artifact, check_inputs, graph_file
 from ..choice import open_session
-from ..session import Options, Report, Session
+from ..session import Options, Report, Session, finite
 
 
 class Task:
@@ -39,6 +42,19 @@ class Task:
     def reports(self) -> tuple[Report, ...]:
         """What the graphs in use run on, and why not on something else."""
         return tuple(session.report for session in list(self._sessions.values()))
+
+    def _size(self, batch_size: int | None) -> int:
+        """Rows of one inference: what was asked for, or the artifact's usual number. ValueError beyond what it takes."""
+        axis = self.artifact.axes["batch"]
+        size = axis.opt if batch_size is None else batch_size
+        if not 1 <= size <= axis.max:
+            raise ValueError(f"batch_size={size} was given; this artifact takes 1 to {axis.max}")
+        return size
+
+    def _outputs(self, graph: str, names: list[str], inputs: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """These outputs of a graph, by name; ValueError where inputs do not fit its ports, or an output is not finite."""
+        check_inputs(self._graphs[graph], inputs, self.artifact.axes)
+        return {name: finite(name, value) for name, value in zip(names, self.session(graph).run(names, inputs), strict=True)}
 
     def session(self, graph: str, precision: str | None = None) -> Session:
         """The session of a graph, opened if it is not yet."""

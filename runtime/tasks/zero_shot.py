@@ -10,10 +10,10 @@ from typing import Any, TypeVar, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from ..artifact import Artifact, check_inputs
+from ..artifact import Artifact
 from ..bank import Bank
 from ..prepare import Geometry, Source, batch, decode, listed
-from ..session import Options, finite, rows
+from ..session import Options, rows
 from .task import Task
 
 _BANK = "bank.npz"
@@ -138,9 +138,7 @@ class ZeroShotClassifier(Task):
         return self._run("embedding", listed(images)[1], batch_size, None)
 
     def _run(self, output: str, images: Sequence[Source], batch_size: int | None, bank: Bank | None) -> NDArray[np.float32]:
-        size = self.artifact.axes["batch"].opt if batch_size is None else batch_size
-        if not 1 <= size <= self.artifact.axes["batch"].max:
-            raise ValueError(f"batch_size={size} was given; this artifact takes 1 to {self.artifact.axes['batch'].max}")
+        size = self._size(batch_size)
         if not images:
             width = len(self._names(bank)) if output == "probabilities" else self.artifact.options["embedding_dim"]
             return np.empty((0, width), np.float32)
@@ -154,12 +152,10 @@ class ZeroShotClassifier(Task):
         name = "embedding" if output == "embedding" else "open" if bank else "closed"
         if name not in self._graphs:
             raise ValueError(f"{self.folder} has no graph {name!r}; export it with --graphs {name}")
-        graph = self._graphs[name]
         inputs: dict[str, NDArray[Any]] = {"image": prepared}
         if bank and name == "open":
             inputs["class_vectors"] = bank.vectors
-        check_inputs(graph, inputs, self.artifact.axes)
-        return finite(output, self.session(name).run([output], inputs)[0])
+        return self._outputs(name, [output], inputs)[output]
 
 
 def _check_options(artifact: Artifact) -> None:
