@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import statistics
 import sys
 from collections.abc import Iterator, Sequence
@@ -147,7 +146,7 @@ def _held_out(given: argparse.Namespace) -> tuple[str, ...]:
 
 def _train(plan: Plan, given: argparse.Namespace) -> None:
     """The pretrained encoders first, then what starts from them; within each the arms that the question is about."""
-    threads = max((os.cpu_count() or 1) // given.jobs, 1)
+    threads = runs.threads(given.jobs)
     known = {run.name: run for run in plan.runs()}
 
     def run(name: str, seed: int) -> None:
@@ -158,7 +157,7 @@ def _train(plan: Plan, given: argparse.Namespace) -> None:
 
     for pretrained in (True, False):
         names = [name for name, item in known.items() if (item.start is None) == pretrained]
-        runs.together(run, [(name, seed) for seed in range(given.seeds) for name in names], given.jobs)
+        runs.together(run, runs.in_order(names, given.seeds), given.jobs)
 
 
 def _deployed(saved: Checkpoint) -> int:
@@ -277,7 +276,6 @@ def _classes(found: dict[str, Any]) -> list[str]:
 
 def _draw(found: dict[str, Any], path: Path) -> None:
     """Accuracy by labels, and beside it by temperature; what has no run is left out."""
-    path.parent.mkdir(parents=True, exist_ok=True)
 
     def mean(arm: str, how: str, share: float) -> list[float]:
         values = _measured(found, named(arm, how, share))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import statistics
 import sys
 from collections.abc import Sequence
@@ -71,14 +70,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arms = tuple(given.arm or ARMS)
     plan = Plan(given.out, given.data, given.train, tests, given.seeds, given.jobs, arms, tuple(given.overrides))
     if not given.report:
-        threads = max((os.cpu_count() or 1) // plan.jobs, 1)
+        threads = runs.threads(plan.jobs)
 
         def run(arm: str, seed: int) -> None:
             fields = (*plan.where, f"seed={seed}", *ARMS[arm], *plan.overrides)
             runs.train("cdcl", runs.folder(plan.out, arm, seed), plan.data, threads, ["--preset", "small", *fields])
 
-        pairs = [(arm, seed) for seed in range(plan.seeds) for arm in plan.arms]
-        runs.together(run, sorted(pairs, key=lambda pair: pair[0] in SECOND), plan.jobs)  # stable: by seed within each half
+        runs.together(run, runs.in_order(plan.arms, plan.seeds, SECOND), plan.jobs)
     found = runs.collect(plan.out, plan.arms, plan.seeds, _deployed)
     if not found["seeds"]:
         return fail(f"there is no finished run in {plan.out}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import statistics
 import sys
 from collections.abc import Iterator, Sequence
@@ -105,7 +104,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return fail(f"there is no finished run in {plan.out}")
     tell(report(found), found, plan.out, given.write)
     if given.plot:
-        given.plot.parent.mkdir(parents=True, exist_ok=True)
         plot.curves(given.plot, "rated images, few labels", "percent labelled", "PCC within", lines(found), linear=True)
     return 0
 
@@ -133,7 +131,7 @@ def _checked(given: argparse.Namespace, arms: Sequence[str]) -> Rated:
 
 def _train(plan: Plan, categories: Sequence[str]) -> None:
     """The encoders first, then the heads, one of which starts from CLIC's."""
-    threads = max((os.cpu_count() or 1) // plan.jobs, 1)
+    threads = runs.threads(plan.jobs)
     heads = {f"{arm} {name}": (arm, name) for arm in plan.arms if arm in HEADS for name in categories}
 
     def run(called: str, seed: int) -> None:
@@ -141,9 +139,8 @@ def _train(plan: Plan, categories: Sequence[str]) -> None:
         fields = plan.fields(arm, seed, left_out, categories)
         runs.train("clic", plan.model(arm, seed, left_out).parent, plan.data, threads, fields)
 
-    seeds = range(plan.seeds)
-    runs.together(run, [(arm, seed) for seed in seeds for arm in plan.arms if arm in ARMS], plan.jobs)
-    runs.together(run, [(called, seed) for seed in seeds for called in heads], plan.jobs)
+    runs.together(run, runs.in_order([arm for arm in plan.arms if arm in ARMS], plan.seeds), plan.jobs)
+    runs.together(run, runs.in_order(heads, plan.seeds), plan.jobs)
 
 
 def _collect(plan: Plan, images: Rated) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import statistics
 import sys
 from collections.abc import Callable, Sequence
@@ -78,20 +77,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arms = tuple(given.arm or ARMS)
     plan = Plan(given.out, given.data, given.preset, given.steps, given.seeds, given.jobs, arms, tuple(given.overrides))
     if not given.report:
-        threads = max((os.cpu_count() or 1) // plan.jobs, 1)
+        threads = runs.threads(plan.jobs)
 
         def run(arm: str, seed: int) -> None:
             fields = ["--preset", plan.preset, *plan.fields(arm, seed)]
             runs.train("cmah", runs.folder(plan.out, arm, seed), plan.data, threads, fields)
 
-        pairs = [(arm, seed) for seed in range(plan.seeds) for arm in plan.arms]
-        runs.together(run, sorted(pairs, key=lambda pair: pair[0] in SECOND), plan.jobs)  # stable: by seed within each half
+        runs.together(run, runs.in_order(plan.arms, plan.seeds, SECOND), plan.jobs)
     found = runs.collect(plan.out, plan.arms, plan.seeds, _deployed)
     if not found["seeds"]:
         return fail(f"there is no finished run in {plan.out}")
     tell(report(found), found, plan.out, given.write)
     if given.plot:
-        given.plot.parent.mkdir(parents=True, exist_ok=True)
         plot.curves(given.plot, "test instances, both directions", "bits", "mAP", lines(found), linear=True)
     return 0
 

@@ -102,9 +102,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def _students(plan: Plan) -> None:
     """Every arm with every seed; the first run alone, since it leaves the teacher's features for the others."""
-    pairs = [(arm, seed) for seed in range(plan.seeds) for arm in plan.arms]
-    pairs.sort(key=lambda run: run[0] in SECOND)  # stable: within each half by seed
-    threads = max((os.cpu_count() or 1) // plan.jobs, 1)
+    pairs = runs.in_order(plan.arms, plan.seeds, SECOND)
+    threads = runs.threads(plan.jobs)
     common = (f"teacher={plan.teacher}", "pretrain_epochs=0", f"epochs={plan.epochs}", "select_every=0")
     cache = f"cache={plan.teacher.parent / 'features'}"
 

@@ -50,6 +50,7 @@ def curves(out: Path, title: str, across: str, upwards: str, given: Mapping[str,
     except cv2.error as error:
         raise ValueError(f"{out} was given for the plot; expected a file that ends with .png") from error
     assert whole
+    out.parent.mkdir(parents=True, exist_ok=True)
     with writing(out) as file:
         file.write(content.tobytes())
 

@@ -8,7 +8,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -65,6 +65,17 @@ def cpu_seconds(out: Path) -> float | None:
     """That a run took, where that is known."""
     path = out / "seconds.json"
     return float(json.loads(path.read_text(encoding="utf-8"))["cpu"]) if path.exists() else None
+
+
+def threads(jobs: int) -> int:
+    """Of each run where `jobs` share the machine."""
+    return max((os.cpu_count() or 1) // jobs, 1)
+
+
+def in_order(arms: Collection[str], seeds: int, later: Sequence[str] = ()) -> list[tuple[str, int]]:
+    """Arms and seeds, seed by seed; those of some arms after all others."""
+    pairs = [(arm, seed) for seed in range(seeds) for arm in arms]
+    return sorted(pairs, key=lambda pair: pair[0] in later)  # stable
 
 
 def together(run: Callable[..., object], pairs: Iterable[tuple[str, int]], jobs: int) -> None:

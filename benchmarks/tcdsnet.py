@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import statistics
 import sys
 from collections.abc import Sequence
@@ -125,7 +124,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _train(plan: Plan, home: Path) -> None:
     """The backbones first, then the arms that start from them."""
-    threads = max((os.cpu_count() or 1) // plan.jobs, 1)
+    threads = runs.threads(plan.jobs)
     where = () if plan.test_data is None else (f"test_data={plan.test_data}",)
     common = ("--preset", plan.preset, *where, "shots=1,5", "test_episodes=100", "val_episodes=100", *plan.overrides)
 
@@ -140,8 +139,8 @@ def _train(plan: Plan, home: Path) -> None:
             own = (*plan.arms[arm], f"start={backbone(seed) / 'model.pt'}", f"seed={seed}")
             runs.train("tcdsnet", plan.model(arm, seed).parent, plan.data, threads, [*common, *own])
 
-    runs.together(run, [(PRETRAINED, seed) for seed in range(plan.seeds)], plan.jobs)
-    runs.together(run, [(arm, seed) for seed in range(plan.seeds) for arm in plan.arms], plan.jobs)
+    runs.together(run, runs.in_order([PRETRAINED], plan.seeds), plan.jobs)
+    runs.together(run, runs.in_order(plan.arms, plan.seeds), plan.jobs)
 
 
 def _collect(plan: Plan, *, asked: bool) -> dict[str, Any]:
