@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TypeAlias
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 Ints: TypeAlias = int | np.integer | NDArray[np.integer]
 
@@ -43,6 +45,33 @@ def uniforms(keys: NDArray[np.uint64], count: int) -> NDArray[np.float64]:
         steps = np.arange(1, count + 1, dtype=np.uint64) * np.uint64(0xD1342543DE82EF95)
         bits = _mix(keys[:, None] ^ steps[None])  # (n, count)
     return (bits >> np.uint64(11)).astype(np.float64) * 2.0**-53
+
+
+def key_there(part: int, keys: Tensor) -> Tensor:
+    """`key(part, keys)` where the keys lie, on a GPU too: int64 (n,) -> int64 (n,), of the same bits."""
+    return _mix_there(int(key(part).astype(np.int64)) ^ keys)
+
+
+def uniforms_there(keys: Tensor, count: int) -> Tensor:
+    """`uniforms(keys, count)` where the keys lie: int64 (n,) -> float32 (n, count), rounded down so that it stays below 1."""
+    steps = torch.arange(1, count + 1, device=keys.device) * _signed(0xD1342543DE82EF95)
+    return _shifted(_mix_there(keys[:, None] ^ steps), 40).float() * 2.0**-24
+
+
+def _mix_there(state: Tensor) -> Tensor:
+    state = state + _signed(0x9E3779B97F4A7C15)
+    state = (state ^ _shifted(state, 30)) * _signed(0xBF58476D1CE4E5B9)
+    state = (state ^ _shifted(state, 27)) * _signed(0x94D049BB133111EB)
+    return state ^ _shifted(state, 31)
+
+
+def _shifted(state: Tensor, places: int) -> Tensor:
+    """To the right, with zeros from the left, as an unsigned number's."""
+    return (state >> places) & ((1 << 64 - places) - 1)
+
+
+def _signed(bits: int) -> int:
+    return bits - (1 << 64) if bits >> 63 else bits
 
 
 def permutation(count: int, *parts: int) -> NDArray[np.int64]:

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -64,17 +63,17 @@ class Augment:
 CENTRE = Augment(scale=(1.0, 1.0), shift=0, flip=0, turn_share=0, jitter_share=0, noise_share=0, speckle_share=0)  # evaluation's
 
 
-def view_keys(seed: int, step: int, count: int, view: int = 0, first: int = 0) -> NDArray[np.uint64]:
-    """Keys (count,) of the views number `view` of a batch; a process whose share begins at `first` of the batch has its own."""
-    return draws.key(_VIEW, seed, step, view, first + np.arange(count))
+def view_keys(seed: int, step: int, count: int, view: int = 0, first: int = 0) -> Tensor:
+    """Keys, int64 (count,), of the views number `view` of a batch; a process whose share begins at `first` of the batch has its own."""
+    return torch.from_numpy(draws.key(_VIEW, seed, step, view, first + np.arange(count)).astype(np.int64))
 
 
-def views(windows: Tensor, keys: NDArray[np.uint64], size: int, augment: Augment) -> Tensor:
-    """One view of each window.
+def views(windows: Tensor, keys: Tensor, size: int, augment: Augment) -> Tensor:
+    """One view of each window, made where the windows lie; a GPU's differs from the CPU's by rounding only.
 
     Args:
         windows: (n, h, w), uint8 or float32 magnitudes; h and w at least `size`.
-        keys: (n,); equal keys give equal views.
+        keys: int64 (n,), on the same device; equal keys give equal views.
 
     Returns:
         (n, 1, size, size), of the same type: uint8 is rounded and cut off at 0 and 255, magnitudes at 0.
@@ -82,12 +81,13 @@ def views(windows: Tensor, keys: NDArray[np.uint64], size: int, augment: Augment
     n, h, w = windows.shape
     if min(h, w) < size:
         raise ValueError(f"windows of {h}x{w} pixels were given; views of {size}x{size} are cut from them and not enlarged")
-    drawn = torch.from_numpy(draws.uniforms(keys, 12)).float()  # (n, 12)
-    grid = F.affine_grid(_geometry(drawn, (h, w), size, augment), [n, 1, size, size], align_corners=False)  # (n, s, s, 2)
-    found = F.grid_sample(windows[:, None].float(), grid, padding_mode="reflection", align_corners=False)  # (n, 1, s, s)
-    found = _jitter(found, drawn[:, 6:9], augment)
-    found = _speckle(found, drawn[:, 9], keys, augment)
-    found = _noise(found, drawn[:, 10], keys, augment)
+    with torch.autocast(windows.device.type, enabled=False):
+        drawn = draws.uniforms_there(keys, 12)
+        grid = F.affine_grid(_geometry(drawn, (h, w), size, augment), [n, 1, size, size], align_corners=False)  # (n, s, s, 2)
+        found = F.grid_sample(windows[:, None].float(), grid, padding_mode="reflection", align_corners=False)  # (n, 1, s, s)
+        found = _jitter(found, drawn[:, 6:9], augment)
+        found = _speckle(found, drawn[:, 9], keys, augment)
+        found = _noise(found, drawn[:, 10], keys, augment)
     return found.round().clamp(0, 255).to(torch.uint8) if windows.dtype == torch.uint8 else found.clamp(min=0)
 
 
@@ -118,26 +118,29 @@ def _jitter(images: Tensor, drawn: Tensor, augment: Augment) -> Tensor:
     return mean + (bright - mean) * factor[:, 1].reshape(-1, 1, 1, 1)
 
 
-def _speckle(images: Tensor, drawn: Tensor, keys: NDArray[np.uint64], augment: Augment) -> Tensor:
+def _speckle(images: Tensor, drawn: Tensor, keys: Tensor, augment: Augment) -> Tensor:
     """Times the root of a gamma variable, by its cube root's normality (Wilson and Hilferty 1931)."""
-    some = drawn < augment.speckle_share
+    if not augment.speckle_share:
+        return images
     spread = 1 / (9 * augment.looks)
-    root = (1 - spread + math.sqrt(spread) * _normal(images, keys, some, _SPECKLE)).clamp(min=0)
-    return images.index_copy(0, some.nonzero()[:, 0], images[some] * root**1.5)
+    root = (1 - spread + math.sqrt(spread) * _normal(images, keys, _SPECKLE)).clamp(min=0)
+    return torch.where((drawn < augment.speckle_share)[:, None, None, None], images * root**1.5, images)
 
 
-def _noise(images: Tensor, drawn: Tensor, keys: NDArray[np.uint64], augment: Augment) -> Tensor:
-    some = drawn < augment.noise_share
-    deviation = augment.noise * images[some].mean((2, 3), keepdim=True)
-    return images.index_copy(0, some.nonzero()[:, 0], images[some] + deviation * _normal(images, keys, some, _NOISE))
+def _noise(images: Tensor, drawn: Tensor, keys: Tensor, augment: Augment) -> Tensor:
+    if not augment.noise_share:
+        return images
+    deviation = augment.noise * images.mean((2, 3), keepdim=True)
+    noisy = images + deviation * _normal(images, keys, _NOISE)
+    return torch.where((drawn < augment.noise_share)[:, None, None, None], noisy, images)
 
 
-def _normal(images: Tensor, keys: NDArray[np.uint64], some: Tensor, use: int) -> Tensor:
-    """Standard normal numbers for the pixels of some images, by Box and Muller: (m, 1, h, w)"""
+def _normal(images: Tensor, keys: Tensor, use: int) -> Tensor:
+    """Standard normal numbers for the pixels of all images, whether they are used or not (a GPU would have to be waited for to know which
+    are), by Box and Muller: (n, 1, h, w)"""
     pixels = images[0].numel()
     half = -(-pixels // 2)
-    own = draws.key(use, keys[some.numpy()].astype(np.int64))
-    first, second = torch.from_numpy(draws.uniforms(own, 2 * half)).float().reshape(-1, 2, half).unbind(1)  # (m, half)
-    radius = (-2 * torch.log1p(-first.clamp(max=1 - 2**-24))).sqrt()
+    first, second = draws.uniforms_there(draws.key_there(use, keys), 2 * half).reshape(-1, 2, half).unbind(1)  # (n, half)
+    radius = (-2 * torch.log1p(-first)).sqrt()
     found = torch.cat([radius * torch.cos(2 * math.pi * second), radius * torch.sin(2 * math.pi * second)], 1)
-    return found[:, :pixels].reshape(-1, *images.shape[1:])
+    return found[:, :pixels].reshape(images.shape)

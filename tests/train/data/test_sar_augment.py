@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from train.data import draws
 from train.data.sar_augment import CENTRE, Augment, view_keys, views
 
 SIZE = 16
@@ -114,3 +115,19 @@ def test_no_view_is_enlarged() -> None:
 def test_impossible_changes_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="expected"):
         dataclasses.replace(CENTRE, **wrong)
+
+
+def test_numbers_made_where_the_keys_lie_are_those_of_draws() -> None:
+    keys = view_keys(5, 6, 7)
+    bits = keys.numpy().view(np.uint64)
+    assert np.array_equal(draws.key_there(9, keys).numpy().view(np.uint64), draws.key(9, keys.numpy()))
+    found = draws.uniforms_there(keys, 50).double()
+    expected = torch.from_numpy(draws.uniforms(bits, 50))
+    assert float((expected - found).min()) >= 0 and float((expected - found).max()) < 2**-24
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no GPU")
+def test_a_gpu_makes_the_same_views() -> None:
+    given, keys = windows(64, dtype=torch.float32), view_keys(1, 2, 64)
+    found = views(given.cuda(), keys.cuda(), SIZE, Augment()).cpu()
+    torch.testing.assert_close(found, views(given, keys, SIZE, Augment()), atol=0.01, rtol=1e-3)

@@ -63,16 +63,16 @@ class Discrimination(nn.Module):
         dim: of the features.
         batch: B of the global batch, which is the number of classes.
         temperature: T.
-        repeats: K; the accuracy of W at the last of K steps is kept in `accuracy`, since it tells whether anything is learned:
-            1 / B is chance.
         seed: of W.
+
+    The accuracy of W at the last of a batch's steps is kept in `accuracy`, since it tells whether anything is learned: 1 / B is chance.
     """
 
     accuracy: Tensor
 
-    def __init__(self, dim: int, batch: int, *, temperature: float, repeats: int, seed: int) -> None:
+    def __init__(self, dim: int, batch: int, *, temperature: float, seed: int) -> None:
         super().__init__()
-        self.temperature, self.repeats, self.seed = temperature, repeats, seed
+        self.temperature, self.seed = temperature, seed
         self.classifier = nn.Linear(dim, batch)
         self.register_buffer("accuracy", torch.zeros(()))
 
@@ -86,17 +86,17 @@ class Discrimination(nn.Module):
         for parameter in self.classifier.parameters():
             optimizer.state.pop(parameter, None)
 
-    def forward(self, features: Tensor, instance: Tensor, turn: int) -> Tensor:
+    def forward(self, features: Tensor, instance: Tensor, *, last: bool) -> Tensor:
         """The loss of this process's rows, ().
 
         Args:
             features: (n, d).
             instance: (n,), the place of each row in the global batch.
-            turn: which of the batch's steps this is, from 0.
+            last: whether this is the last of the batch's steps.
         """
         with torch.autocast(features.device.type, enabled=False):
             logits = self.classifier(features.float()) / self.temperature  # (n, B)
-        if turn == self.repeats - 1:
+        if last:
             right = (logits.detach().argmax(1) == instance).float().mean()
             self.accuracy.copy_(gather(right[None]).mean())
         return F.cross_entropy(logits, instance)

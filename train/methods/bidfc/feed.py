@@ -1,4 +1,4 @@
-"""Batches of views of windows: functions of the seed and the step."""
+"""Batches of windows and what their views are drawn from: functions of the seed and the step."""
 
 from __future__ import annotations
 
@@ -42,8 +42,9 @@ def pretraining(part: Part, config: Config, plan: Plan, start: int) -> Iterator[
     """This process's share of every batch of pretraining, from step `start` on; every batch is of distinct chips.
 
     Returns:
-        Dicts of "chip", the views: of discrimination (b, 1, h, w), of the variance (b, K, 1, h, w), of a baseline's contrast
-        (b, 2, 1, h, w); "instance" (b,), each row's place in the global batch; "turn" and "weight", (1,), of discrimination only.
+        Dicts of "window" (b, side, side) and "keys" (b, V) of the views that `seen` makes of it: one in a step of discrimination, K in
+        one of the variance, 2 for a baseline's contrast; "instance" (b,), each row's place in the global batch; of discrimination
+        "last", (1,), in the last of a batch's steps only; and of the variance "weight", (1,).
     """
     first, share = _share(config.batch, "batch")
 
@@ -52,43 +53,57 @@ def pretraining(part: Part, config: Config, plan: Plan, start: int) -> Iterator[
         begin = place * config.batch + first
         return draws.permutation(len(part), _EPOCH, config.seed, epoch)[begin : begin + share]
 
-    def seen(batch: int, numbers: range) -> Tensor:
-        """Views `numbers` of a batch's chips: (b, V, 1, h, w)"""
-        chosen = torch.from_numpy(part.pixels[rows(batch)]).repeat_interleave(len(numbers), 0)
-        keys = np.stack([view_keys(config.seed, batch, share, number, first) for number in numbers], 1).reshape(-1)
-        found = views(chosen, keys, config.size, augment(config))  # (b V, 1, h, w)
-        return found.reshape(share, len(numbers), *found.shape[1:])
+    def given(batch: int, numbers: range) -> Batch:
+        keys = torch.stack([view_keys(config.seed, batch, share, number, first) for number in numbers], 1)
+        return {
+            "window": torch.from_numpy(part.pixels[rows(batch)]),
+            "keys": keys,
+            "instance": torch.arange(first, first + share),
+        }
 
     def at(step: int) -> Batch:
-        instance = torch.arange(first, first + share)
         if config.pretraining != "bidfc":
-            return {"chip": seen(step, range(2)), "instance": instance}
+            return given(step, range(2))
         batch, turn = plan.place(step)
-        if turn < plan.repeats:
-            chip = seen(batch, range(turn, turn + 1))[:, 0]
-        else:
-            chip = seen(batch, range(plan.repeats, 2 * plan.repeats))
-        return {"chip": chip, "instance": instance, "turn": torch.tensor([turn]), "weight": torch.tensor([plan.weight(batch)])}
+        if turn == plan.repeats:
+            return given(batch, range(plan.repeats, 2 * plan.repeats)) | {"weight": torch.tensor([plan.weight(batch)])}
+        return given(batch, range(turn, turn + 1)) | ({"last": torch.ones(1)} if turn == plan.repeats - 1 else {})
 
     return loader.ahead(at, start, workers=1)
 
 
+def seen(batch: Batch, config: Config, how: Augment) -> Tensor:
+    """The views of a batch, made where its windows lie: (b, V, 1, h, w)"""
+    windows, keys = batch["window"], batch["keys"]
+    found = views(windows.repeat_interleave(keys.shape[1], 0), keys.flatten(), config.size, how)  # (b V, 1, h, w)
+    return found.reshape(*keys.shape, *found.shape[1:])
+
+
 def labelled(part: Part, config: Config, start: int) -> Iterator[Batch]:
-    """This process's share of every batch of labelled chips, from step `start` on: "chip" (b, 1, h, w) and "label" (b,)."""
+    """This process's share of every batch of labelled chips, from step `start` on: "window" (b, side, side), the "keys" (b, 1) of one view
+    of each, and "label" (b,)."""
     first, share = _share(config.label_batch, "label_batch")
     seed = 2 * config.seed + 1  # views of its own
-    how = replace(
-        augment(config), scale=(1.0, 1.0), turn=config.label_rotation, turn_share=config.label_rotation_share,
-        jitter_share=0.0, noise_share=0.0, speckle_share=0.0,
-    )  # fmt: skip
 
     def at(step: int) -> Batch:
         begin = step * config.label_batch + first
         rows, _ = loader.order(len(part), config.seed, begin, begin + share)
-        chip = views(torch.from_numpy(part.pixels[rows]), view_keys(seed, step, share, 0, first), config.size, how)
-        return {"chip": chip, "label": torch.from_numpy(part.labels[rows])}
+        keys = view_keys(seed, step, share, 0, first)[:, None]
+        return {
+            "window": torch.from_numpy(part.pixels[rows]),
+            "keys": keys,
+            "label": torch.from_numpy(part.labels[rows]),
+        }
 
     return loader.ahead(at, start, workers=1)
+
+
+def label_augment(config: Config) -> Augment:
+    """What the views of training with labels differ by."""
+    return replace(
+        augment(config), scale=(1.0, 1.0), turn=config.label_rotation, turn_share=config.label_rotation_share,
+        jitter_share=0.0, noise_share=0.0, speckle_share=0.0,
+    )  # fmt: skip
 
 
 def some(count: int, least: int) -> NDArray[np.int64]:

@@ -55,9 +55,7 @@ class BIDFC(Method):
         dim, classes = self.encoder.dim, len(facts["classes"])
         self.discrimination = self.average = self.projector = self.moco = None
         if _pretrains(config, "bidfc"):
-            self.discrimination = Discrimination(
-                dim, config.batch, temperature=config.temperature, repeats=config.repeats, seed=config.seed
-            )
+            self.discrimination = Discrimination(dim, config.batch, temperature=config.temperature, seed=config.seed)
         if _pretrains(config, "simclr"):
             self.projector = projector(dim, config.projection)
         if _pretrains(config, "moco"):
@@ -169,20 +167,22 @@ class BIDFC(Method):
     def _discriminate(self, batch: Batch) -> tuple[Tensor, Losses]:
         """A step of the batch's instance classifier, or where the batch has several views of each chip one of their variance."""
         assert self.discrimination is not None
-        chip, telling = batch["chip"], self.discrimination
+        telling = self.discrimination
+        chip = feed.seen(batch, self.config, feed.augment(self.config))  # (b, V, 1, h, w)
         told = {"instance_accuracy": telling.accuracy.detach()}
-        if chip.ndim == 5:
-            views = self.encoder.features(chip.flatten(0, 1)).reshape(*chip.shape[:2], -1)  # (b, K, d)
+        features = self.encoder.features(chip.flatten(0, 1))  # (b V, d)
+        if "weight" in batch:
+            views = features.reshape(*chip.shape[:2], -1)
             variance = dynamic_weighted_variance(views, batch["weight"][0])
             # data-parallel training asks for a gradient of every parameter
             unused = sum((0 * parameter).sum() for parameter in telling.parameters())
             return variance + unused, {"variance": variance.detach(), **told}
-        loss = telling(self.encoder.features(chip), batch["instance"], int(batch["turn"][0]))
+        loss = telling(features, batch["instance"], last="last" in batch)
         return loss, {"discrimination": loss.detach(), **told}
 
     def _contrast(self, batch: Batch) -> tuple[Tensor, Losses]:
         """SimCLR's loss of the global batch, or MoCo's of this process's rows."""
-        one, other = batch["chip"].unbind(1)  # each (b, 1, h, w)
+        one, other = feed.seen(batch, self.config, feed.augment(self.config)).unbind(1)  # each (b, 1, h, w)
         if self.moco is not None:
             return self.moco(one, other), {}
         assert self.projector is not None
@@ -217,6 +217,7 @@ class BIDFC(Method):
         trained: tuple[nn.Module, ...] = (self.classifier,) if linear else (self.encoder, self.classifier)
         rate = config.linear_learning_rate if linear else config.label_learning_rate
         steps = max(round(config.label_epochs * len(rows) / config.label_batch), 1)
+        how = feed.label_augment(config)
 
         def begin() -> None:
             if config.start:
@@ -225,7 +226,7 @@ class BIDFC(Method):
                 self._restate(parts)
 
         def loss(batch: Batch) -> tuple[Tensor, Losses]:
-            logits = self.classifier(self.encoder.features(batch["chip"]))
+            logits = self.classifier(self.encoder.features(feed.seen(batch, config, how)[:, 0]))
             return F.cross_entropy(logits, batch["label"]), {"accuracy": torch.tensor(accuracy(logits.detach(), batch["label"]))}
 
         return Stage(

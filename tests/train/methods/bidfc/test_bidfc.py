@@ -65,18 +65,19 @@ def test_baselines_take_as_many_steps_of_fresh_batches() -> None:
     assert {stage.steps for stage in stages.values()} == {2 * 2 + 2 * 3}  # two batches without the variance, two with it
     assert [stage.name for stage in made(pretraining="none").stages(None)] == ["finetune"]
     batches = stages["simclr"].batches(0)
-    one, other = next(batches)["chip"], next(batches)["chip"]
+    one, other = (feed.seen(next(batches), SMOKE, feed.augment(SMOKE)) for _ in range(2))
     assert one.shape == (14, 2, 1, 32, 32) and not torch.equal(one[:, 0], one[:, 1]) and not torch.equal(one, other)
 
 
 def test_a_batch_is_seen_k_times_anew_and_then_in_k_views_at_once() -> None:
-    (stage, _) = made(jitter_share=0.0, noise_share=0.0, speckle_share=0.0, rotation_share=0.0).stages(None)
-    batches = stage.batches(4)  # the second epoch begins here
-    first, second, views = (next(batches) for _ in range(3))
-    assert [int(batch["turn"]) for batch in (first, second, views)] == [0, 1, 2]
-    assert first["chip"].shape == (14, 1, 32, 32) and views["chip"].shape == (14, 2, 1, 32, 32)
-    assert not torch.equal(first["chip"], second["chip"]) and float(views["weight"]) == 1.0
-    spreads = [batch["chip"].float().flatten(1).std(1) for batch in (first, second)]
+    method = made(jitter_share=0.0, noise_share=0.0, speckle_share=0.0, rotation_share=0.0)
+    batches = next(iter(method.stages(None))).batches(4)  # the second epoch begins here
+    given = [next(batches) for _ in range(3)]
+    assert [("last" in batch, "weight" in batch) for batch in given] == [(False, False), (True, False), (False, True)]
+    first, second, views = (feed.seen(batch, method.config, feed.augment(method.config)) for batch in given)
+    assert first.shape == (14, 1, 1, 32, 32) and views.shape == (14, 2, 1, 32, 32)
+    assert not torch.equal(first, second) and float(given[2]["weight"]) == 1.0
+    spreads = [view.float().flatten(1).std(1) for view in (first, second)]
     assert float(torch.corrcoef(torch.stack(spreads))[0, 1]) > 0.5, "the same chips in the same order"
 
 
@@ -84,7 +85,7 @@ def test_every_batch_is_whole_and_of_distinct_chips() -> None:
     method = made(flip=0.0, rotation_share=0.0, jitter_share=0.0, noise_share=0.0, speckle_share=0.0, scale=1.0, window=32)
     stage = next(iter(method.stages(None)))
     batches = stage.batches(0)
-    epoch = torch.cat([batch["chip"] for batch in (next(batches) for _ in range(4)) if int(batch["turn"]) == 0])
+    epoch = torch.cat([batch["window"] for batch in (next(batches) for _ in range(4)) if "last" in batch])
     assert len(epoch.flatten(1).unique(dim=0)) == 28 == len(method.parts(None).train)
 
 
@@ -103,7 +104,7 @@ def test_the_shares_of_two_processes_are_the_batch(monkeypatch: pytest.MonkeyPat
         monkeypatch.setattr(feed, "rank", lambda number=number: number)
         shares.append(drawn(6))
     for batch, one, other in zip(whole, *shares, strict=True):
-        for key in ("chip", "instance", "label"):
+        for key in ("window", "keys", "instance", "label"):
             if key in batch:
                 assert torch.equal(torch.cat([one[key], other[key]]), batch[key])
     with pytest.raises(ValueError, match="label_batch=7 cannot be shared by 2 processes"):
@@ -209,7 +210,7 @@ def test_labelled_views_are_neither_scaled_nor_resampled_unless_they_are_turned(
         for chip in part.pixels
         for window in np.lib.stride_tricks.sliding_window_view(chip, (32, 32)).reshape(-1, 32, 32)
     }
-    assert all(view.numpy().tobytes() in windows for view in batch["chip"][:, 0])
+    assert all(view.numpy().tobytes() in windows for view in feed.seen(batch, config, feed.label_augment(config))[:, 0, 0])
 
 
 def test_a_start_that_has_seen_labels_is_refused(tmp_path: Path) -> None:
