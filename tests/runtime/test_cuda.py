@@ -252,3 +252,50 @@ def test_both_libraries_offer_the_same() -> None:
     offered = {name for name in vars(Memory) if not name.startswith("_")}
     for kind in (PyCuda, CudaPython):
         assert offered <= set(dir(kind)) | {"captures"}
+
+
+# on a real one
+
+
+@pytest.fixture
+def real() -> Iterator[Memory]:
+    try:
+        driver()
+        yield open_memory()
+    except Unavailable as error:
+        pytest.skip(f"no device memory here: {error}")
+
+
+@pytest.mark.gpu
+def test_a_real_device_copies_there_and_back_in_a_stream_and_in_a_graph(real: Memory) -> None:
+    size = 1 << 24
+    with real.active():
+        stream, device, sent, back = real.stream(), real.allocate(size), real.pinned(size), real.pinned(size)
+        sent[:], back[:] = np.random.default_rng(0).integers(0, 256, size, np.uint8), 0
+        start, end = real.event(), real.event()
+        real.record(start, stream)
+        real.upload(device, sent, stream)
+        real.download(back, device, stream)
+        real.record(end, stream)
+        real.synchronize(stream)
+        assert np.array_equal(sent, back)
+        assert 0 < real.milliseconds(start, end) < 1000
+        free, total = real.free_and_total()
+        assert 0 < free <= total - size
+        if real.captures:
+
+            def work() -> None:
+                real.upload(device, sent, stream)
+                real.download(back, device, stream)
+
+            graph = real.capture(stream, work)
+            real.synchronize(stream)
+            sent[:] = 7
+            real.launch(graph, stream)
+            real.synchronize(stream)
+            assert (back == 7).all()
+            real.discard(graph)
+        real.free(device)
+        for array in (sent, back):
+            real.unpin(array)
+        real.destroy(stream)
