@@ -120,27 +120,23 @@ def _jitter(images: Tensor, drawn: Tensor, augment: Augment) -> Tensor:
 
 def _speckle(images: Tensor, drawn: Tensor, keys: Tensor, augment: Augment) -> Tensor:
     """Times the root of a gamma variable, by its cube root's normality (Wilson and Hilferty 1931)."""
-    if not augment.speckle_share:
-        return images
+    some = (drawn < augment.speckle_share).nonzero()[:, 0]
     spread = 1 / (9 * augment.looks)
-    root = (1 - spread + math.sqrt(spread) * _normal(images, keys, _SPECKLE)).clamp(min=0)
-    return torch.where((drawn < augment.speckle_share)[:, None, None, None], images * root**1.5, images)
+    root = (1 - spread + math.sqrt(spread) * _normal(images, keys, some, _SPECKLE)).clamp(min=0)
+    return images.index_copy(0, some, images[some] * root**1.5)
 
 
 def _noise(images: Tensor, drawn: Tensor, keys: Tensor, augment: Augment) -> Tensor:
-    if not augment.noise_share:
-        return images
-    deviation = augment.noise * images.mean((2, 3), keepdim=True)
-    noisy = images + deviation * _normal(images, keys, _NOISE)
-    return torch.where((drawn < augment.noise_share)[:, None, None, None], noisy, images)
+    some = (drawn < augment.noise_share).nonzero()[:, 0]
+    deviation = augment.noise * images[some].mean((2, 3), keepdim=True)
+    return images.index_copy(0, some, images[some] + deviation * _normal(images, keys, some, _NOISE))
 
 
-def _normal(images: Tensor, keys: Tensor, use: int) -> Tensor:
-    """Standard normal numbers for the pixels of all images, whether they are used or not (a GPU would have to be waited for to know which
-    are), by Box and Muller: (n, 1, h, w)"""
+def _normal(images: Tensor, keys: Tensor, some: Tensor, use: int) -> Tensor:
+    """Standard normal numbers for the pixels of some images, by Box and Muller: (m, 1, h, w)"""
     pixels = images[0].numel()
     half = -(-pixels // 2)
-    first, second = draws.uniforms_there(draws.key_there(use, keys), 2 * half).reshape(-1, 2, half).unbind(1)  # (n, half)
+    first, second = draws.uniforms_there(draws.key_there(use, keys[some]), 2 * half).reshape(-1, 2, half).unbind(1)  # (m, half)
     radius = (-2 * torch.log1p(-first)).sqrt()
     found = torch.cat([radius * torch.cos(2 * math.pi * second), radius * torch.sin(2 * math.pi * second)], 1)
-    return found[:, :pixels].reshape(images.shape)
+    return found[:, :pixels].reshape(-1, *images.shape[1:])

@@ -73,6 +73,7 @@ class BIDFC(Method):
         self.novelty = Novelty(config.novelty, dim, facts["known"], classes, config.neighbours)
         for name, value in (("temperature", 1.0), ("novelty_threshold", 0.0), ("novelty_rate", 0.0)):
             self.register_buffer(name, torch.tensor(value))
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @classmethod
     def prepare(cls, config: Config, data: Path | None) -> Facts:
