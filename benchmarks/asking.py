@@ -18,7 +18,9 @@ FILE = "episodes.json"
 SHOTS = (1, 5)
 FRACTIONS = (1.0, 0.75, 0.5, 0.25, 0.125)
 CURVE_EPISODES = 500
-BARE = ("query=none",)
+BARE = ("query=none", "one_image=contrast")
+RULES = ("classifier", "selection", "fraction", "threshold", "score", "other_images", "one_image", "center", "query", "query_fraction",
+         "neighbours", "class_offset")  # fmt: skip
 # for each arm whose backbone they are drawn on: name -> rules; the fraction is varied, queries are all kept
 CURVES: dict[str, dict[str, tuple[str, ...]]] = {
     "DN4": {"DN4, random": (*BARE, "selection=random"), "DN4, contrast": BARE},
@@ -48,6 +50,9 @@ def ask(
         preset: of the method, whose rules hold where fields say nothing.
         asked: False only reads what was asked before.
     """
+    from train.config import override
+    from train.methods.tcdsnet.config import PRESETS
+
     path = model.with_name(FILE)
     kept: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     wanted = {f"{name}/{shots}": ([*fields, *overrides], shots, episodes) for name, fields in variants.items() for shots in SHOTS}
@@ -59,7 +64,8 @@ def ask(
     found: Results = {}
     missing = {}
     for key, (fields, shots, count) in wanted.items():
-        asking = {"part": part, "preset": preset, "fields": fields, "episodes": count}
+        config = override(PRESETS[preset], fields)
+        asking = {"part": part, "rules": {name: getattr(config, name) for name in RULES}, "episodes": count}
         if kept.get(key, {}).get("asking") == asking:
             found[key] = kept[key]["results"]
         else:
@@ -79,8 +85,6 @@ def _asked(
     model: Path, data: Path, part: str, missing: Mapping[str, tuple[dict[str, Any], int]]
 ) -> dict[str, tuple[dict[str, Any], dict[str, list[float]]]]:
     from train import checkpoint
-    from train.config import override
-    from train.methods.tcdsnet.config import PRESETS
     from train.methods.tcdsnet.measures import score
     from train.methods.tcdsnet.rules import rules
 
@@ -89,18 +93,11 @@ def _asked(
     bank = method.bank(images)
     found = {}
     for key, (asking, shots) in missing.items():
-        config = override(_with_rules(method.config, PRESETS[asking["preset"]]), asking["fields"])
+        config = dataclasses.replace(method.config, **asking["rules"])
         outcome = score(bank, method.episodes(images, shots), asking["episodes"], rules(config))
         results = {"accuracy": _rounded(outcome.accuracy), "most_predicted": _rounded(outcome.most_predicted)}
         found[key] = asking, results
     return found
-
-
-def _with_rules(config: Any, preset: Any) -> Any:
-    """The configuration with the preset's rules, on which an arm's fields are then put."""
-    names = ("classifier", "selection", "fraction", "threshold", "score", "other_images", "center", "query", "query_fraction",
-             "neighbours", "class_offset")  # fmt: skip
-    return dataclasses.replace(config, **{name: getattr(preset, name) for name in names})
 
 
 def _rounded(values: np.ndarray) -> list[float]:

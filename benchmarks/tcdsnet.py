@@ -40,7 +40,7 @@ ARMS: dict[str, tuple[str, ...]] = {
     "TCDSNet": (),
 }
 READ: dict[str, dict[str, tuple[str, ...]]] = {  # other rules on the backbone of an arm, nothing trained by them
-    "DN4": {"DN4's backbone, TCDSNet's selection": ()},
+    "DN4": {"DN4's backbone, TCDSNet's selection": (), "DN4's backbone, every second place": ("selection=grid",)},
     "TCDSNet": {"TCDSNet's backbone, all descriptors": PLAIN, "TCDSNet, half of the comparisons": ("query_fraction=0.65",)},
 }
 HALVES = ("fraction=0.5", "query_fraction=0.5")
@@ -62,6 +62,7 @@ PILOT: dict[str, tuple[str, ...]] = {
     "mean threshold": ("threshold=mean",),
     "ratio": ("score=ratio",),
     "adaptive queries": ("query=adaptive",),
+    "contrast of one image": ("one_image=contrast",),
 }
 PRETRAINED = "pretrained"
 

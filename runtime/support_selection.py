@@ -28,7 +28,13 @@ _CHOICES = {
     "center": ("none", "task"),
     "query": ("none", "fraction", "adaptive"),
     "class_offset": ("none", "support"),
+    "one_image": ("contrast", "grid"),
 }
+
+
+def checkerboard(rows: int, columns: int) -> tuple[int, ...]:
+    """Every second place of a grid, ascending: those of a checkerboard's colour that has its first corner."""
+    return tuple(row * columns + column for row in range(rows) for column in range(columns) if (row + column) % 2 == 0)
 
 
 @dataclass(frozen=True)
@@ -45,6 +51,8 @@ class Rule:
         neighbours: k of the image-to-class score.
         class_offset: "support" subtracts from what a descriptor of the query gives to a class what the class's own kept descriptors
             give to it on average.
+        one_image: how a class of one photo is selected from. "contrast": as others are. "grid": it keeps the descriptors at `places`, since
+            one photo does not tell what its class has in common; and where all classes have one photo, all of a query's count.
     """
 
     fraction: float = 0.5
@@ -56,6 +64,8 @@ class Rule:
     query_fraction: float = 1.0
     neighbours: int = 3
     class_offset: str = "none"
+    one_image: str = "contrast"
+    places: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         for fraction in (self.fraction, self.query_fraction):
@@ -67,6 +77,10 @@ class Rule:
                 raise ValueError(f"{name} = {getattr(self, name)!r} was given; expected one of {', '.join(known)}")
         if self.score == "none" and (self.fraction != 1 or self.threshold is not None):
             raise ValueError("without a score all descriptors are kept, and a fraction or a threshold was given with it")
+        if (self.one_image == "grid") != bool(self.places):
+            raise ValueError(
+                f"one_image = {self.one_image!r} was given with {len(self.places)} places; a grid has some, and contrast none"
+            )
         if not 1 <= self.neighbours < MOST_NEAREST:
             raise ValueError(f"neighbours = {self.neighbours} was given; expected 1 to {MOST_NEAREST - 1}")
 
@@ -77,9 +91,16 @@ class Rule:
         if not isinstance(query, dict):
             raise ValueError(f"the artifact's option 'query' is {query!r}; expected a dict with rule and value")
         value = query.get("value")
-        given = {**options, "query": query.get("rule"), "query_fraction": 1.0 if value is None else value}
-        found: dict[str, Any] = {}
+        given = {
+            "one_image": "contrast",
+            **options,
+            "query": query.get("rule"),
+            "query_fraction": 1.0 if value is None else value,
+        }
+        found: dict[str, Any] = {"places": checkerboard(*grid_of(options)) if given["one_image"] == "grid" else ()}
         for name, default in vars(cls()).items():
+            if name in found:
+                continue
             value, kind = given.get(name, _ABSENT), type(default)
             sound = _number(value) if kind is float else type(value) is kind
             if value is _ABSENT or not (sound or name == "threshold"):
@@ -87,6 +108,14 @@ class Rule:
                 raise ValueError(f"the artifact's option {name!r} is {shown}; expected a {kind.__name__}")
             found[name] = float(value) if kind is float else value
         return cls(**found)
+
+
+def grid_of(options: Mapping[str, Any]) -> tuple[int, int]:
+    """(h, w) of an artifact's descriptors; ValueError where its options do not say."""
+    found = options.get("grid")
+    if not isinstance(found, list) or len(found) != 2 or not all(type(side) is int and side > 0 for side in found):
+        raise ValueError(f"the artifact's option 'grid' is {found!r}; expected [h, w], which the descriptors are laid out in")
+    return found[0], found[1]
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,7 +164,7 @@ class Chosen:
 
     def select(self, query: NDArray[np.float32], thresholds: NDArray[np.float32] | None = None) -> NDArray[np.bool_]:
         """Which descriptors of a centred query count, (images, locations); thresholds of the same shape where it is adaptive."""
-        if self.rule.query == "none":
+        if self.rule.query == "none" or (self.rule.places and max(self.images) == 1):
             return np.ones(query.shape[:2], np.bool_)
         margin = self._margin(query)
         best = np.argsort(-margin, axis=1, kind="stable")
@@ -196,7 +225,9 @@ def choose(classes: Mapping[str, Class], rule: Rule, before: Before) -> tuple[Ch
     means = np.stack([_mean(part, found.descriptors) for part, found in zip(sums, listed, strict=True)])  # (classes, d)
     others = (means.sum(0) - means) / (len(listed) - 1) if len(listed) > 1 else np.zeros_like(means)
     kept = tuple(
-        _kept(_score(_compared(found, center), part, other, rule), rule)
+        np.array(rule.places, np.int64)
+        if rule.places and len(found.descriptors) == 1
+        else _kept(_score(_compared(found, center), part, other, rule), rule)
         for found, part, other in zip(listed, sums, others, strict=True)
     )
     groups = _grouped(listed, kept, center)

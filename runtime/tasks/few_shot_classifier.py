@@ -16,7 +16,7 @@ from ..artifact import Artifact, graph_file
 from ..memory import available
 from ..prepare import Geometry, Source, batch, decode_all, listed
 from ..session import Options, rows
-from ..support_selection import Chosen, Rule
+from ..support_selection import Chosen, Rule, grid_of
 from ..support_set import SupportSet, check_name, taken
 from .task import Task
 
@@ -253,9 +253,7 @@ class FewShotClassifier(Task):
 
 def _shapes(artifact: Artifact, rule: Rule) -> tuple[tuple[int, int], tuple[int, int]]:
     """Grid (h, w) and (locations, d) of the descriptors; a manifest that is not that of its graph is refused."""
-    grid, geometry = artifact.options.get("grid"), artifact.options.get("geometry")
-    if not isinstance(grid, list) or len(grid) != 2 or not all(type(side) is int and side > 0 for side in grid):
-        raise ValueError(f"the artifact's option 'grid' is {grid!r}; expected [h, w], which the descriptors are laid out in")
+    grid, geometry = grid_of(artifact.options), artifact.options.get("geometry")
     if not isinstance(geometry, dict):
         raise ValueError(f"the artifact's option 'geometry' is {geometry!r}; expected a dict")
     graph = next((graph for graph in artifact.graphs if graph.name == GRAPH), None)
@@ -277,4 +275,4 @@ def _shapes(artifact: Artifact, rule: Rule) -> tuple[tuple[int, int], tuple[int,
             )
     d = ports["descriptors"][-1]
     assert isinstance(d, int)
-    return (grid[0], grid[1]), (locations, d)
+    return grid, (locations, d)

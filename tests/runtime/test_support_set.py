@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from runtime import ops
-from runtime.support_selection import RATIO_FLOOR, Rule
+from runtime.support_selection import RATIO_FLOOR, Rule, checkerboard
 from runtime.support_set import SupportSet
 
 L, D = 6, 5
@@ -127,6 +127,19 @@ def test_unequal_numbers_of_photos_follow_the_formulas(options: dict[str, Any], 
     mask = chosen.select(centred)
     assert np.allclose(chosen.logits(centred, mask), slow_logits(classes, chosen.kept, query, rule), atol=1e-4)
     assert chosen.neighbours().tolist() == [min(len(kept), rule.neighbours) for kept in chosen.kept]
+
+
+def test_a_class_of_one_photo_keeps_the_grid_and_others_what_they_would() -> None:
+    rule = Rule(query="fraction", query_fraction=0.5, one_image="grid", places=checkerboard(2, 3))
+    assert rule.places == (0, 2, 4)
+    mixed, query = filled(rule, (1, 3, 1)).chosen(), drawn(4, 99)
+    plain = filled(replace(rule, one_image="contrast", places=()), (1, 3, 1)).chosen()
+    assert [kept.tolist() for kept in mixed.kept] == [[0, 2, 4], plain.kept[1].tolist(), [0, 2, 4]]
+    assert mixed.select(query).sum(1).tolist() == [3] * 4, "one class of several photos tells which descriptors count"
+    single = filled(rule, (1, 1)).chosen()
+    assert single.select(query).all()
+    rows = np.stack([drawn(1, at)[:, [0, 2, 4]] for at in range(2)])
+    assert np.allclose(single.logits(query, single.select(query)), ops.image_to_class(query, rows), atol=1e-5)
 
 
 def test_what_each_location_gives_adds_up_to_the_logit() -> None:
@@ -288,6 +301,10 @@ def test_names_and_descriptors_are_checked() -> None:
         ({"neighbours": 64}, "neighbours = 64"),
         ({"neighbours": 2.0}, "'neighbours' is 2.0; expected a int"),
         ({"class_offset": None}, "'class_offset' is None; expected a str"),
+        ({"one_image": "grid", "grid": [2, 3]}, None),
+        ({"one_image": "grid"}, "option 'grid' is None"),
+        ({"one_image": "grid", "grid": [2, 0]}, r"option 'grid' is \[2, 0\]"),
+        ({"one_image": "mean"}, "one_image = 'mean'"),
     ],
 )
 def test_options_of_an_artifact_are_checked(options: dict[str, Any], word: str | None) -> None:
@@ -297,6 +314,12 @@ def test_options_of_an_artifact_are_checked(options: dict[str, Any], word: str |
         return
     with pytest.raises(ValueError, match=word):
         Rule.from_options({**whole, **options})
+
+
+def test_an_artifact_from_before_there_was_a_choice_selects_one_image_as_others() -> None:
+    whole = {**vars(Rule()), "query": {"rule": "none", "value": None}}
+    del whole["one_image"]
+    assert Rule.from_options(whole) == Rule()
 
 
 @pytest.mark.parametrize("name", ["fraction", "threshold", "score", "other_images", "center", "neighbours", "class_offset"])

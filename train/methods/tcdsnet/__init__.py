@@ -12,10 +12,12 @@ counts by how far its best class's mean cosine is above the others' mean (a frac
 mask is soft in training (a sigmoid at ATL-Net's sharpness) and hard afterwards, the class score is DN4's (three neighbours, the bare sum).
 The schedule is that of DN4 and ATL-Net. Ours without a source: the backbone may first be trained by a cosine classifier at every place
 (pretrain_epochs); the loss then takes the mean cosine times logit_scale, since DN4's bare sum undoes that training; `other_images`, `center`
-and `class_offset`; an image whose descriptors all miss the threshold keeps its best.
+and `class_offset`; an image whose descriptors all miss the threshold keeps its best. And `one_image`: the contrast looks for what a class has
+in common, which one image does not tell (it then finds that image's largest even region), so that one_image=grid keeps every second place
+of a class's only image, and where no class has more images every descriptor of a query.
 
-Baselines: classifier=protonet (cosines of mean descriptors), classifier=dn4, selection=random query=none, selection=all_support (all
-support descriptors choose the queries, as methods before it do).
+Baselines: classifier=protonet (cosines of mean descriptors), classifier=dn4, selection=random query=none, selection=grid (every second
+place of every image), selection=all_support (all support descriptors choose the queries, as methods before it do).
 
 Protocol and numbers: `python -m benchmarks.tcdsnet --data cifar100.zip`.
 """

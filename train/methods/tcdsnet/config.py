@@ -26,13 +26,13 @@ class Config:
     start: str = ""  # a model.pt of this method, whose backbone training starts from
     # the answer
     classifier: Literal["tcds", "dn4", "protonet"] = "tcds"  # dn4 keeps all descriptors, protonet compares means
-    selection: Literal["contrast", "all_support", "random", "none"] = (
-        "contrast"  # all_support: of queries only, by all of the support
-    )
+    # all_support: of queries only, by all of the support; random, grid: baselines, grid of every second place of each image
+    selection: Literal["contrast", "all_support", "random", "grid", "none"] = "contrast"
     fraction: float = 0.5  # of each class's descriptors that is kept
     threshold: str = "none"  # instead of a fraction: "mean" of the class's scores, or a number
     score: Literal["difference", "ratio"] = "difference"  # of the two means
     other_images: bool = False  # the first mean leaves out the descriptor's own image
+    one_image: Literal["contrast", "grid"] = "contrast"  # how a class of one image is selected from; grid is ours
     center: Literal["none", "task"] = "none"  # task: the support's mean is subtracted first
     query: Literal["none", "quantile", "adaptive"] = (
         "quantile"  # which query descriptors count; adaptive: a learned threshold for each
@@ -72,6 +72,7 @@ CIFAR_FS = Config(
     episodes=1500,
     fraction=0.75,  # on validation classes 0.5 of both cost more than it gave
     query_fraction=0.75,
+    one_image="grid",  # on validation classes
     logit_scale=20.0,
     learning_rate=5e-4,
     test_episodes=2000,

@@ -58,7 +58,7 @@ def classify(
         support, query = unit(support - mean), unit(query - mean)
     kept = _kept(support, how, images)
     weight: Tensor | None = None
-    if how.query != "none":
+    if how.query != "none" and not how.gridded(images):
         gap = margin(query, kept)  # (n, l)
         if how.query == "fraction" and sharpness is None:
             place = best(gap, how_many(how.query_value, gap.shape[1]))  # (n, r)
@@ -83,6 +83,10 @@ def how_many(fraction: float, locations: int) -> int:
 def _kept(support: Tensor, how: Rules, images: int) -> Kept:
     if how.selection == "none":
         return Kept(support, None)
+    if how.gridded(images):
+        c, m, d = support.shape
+        by_image = support.reshape(c, images, m // images, d)
+        return Kept(by_image[:, :, list(how.places)].reshape(c, images * len(how.places), d), None)
     with torch.no_grad():
         if how.selection == "random":
             score = torch.rand(support.shape[:2], device=support.device)

@@ -189,13 +189,15 @@ class TCDSNet(Method):
         if self.temperature is not None:
             scale: Tensor | float = self.temperature
         else:
-            scale = config.logit_scale / self.rules.terms(descriptors.shape[3]) if config.logit_scale else 1.0
+            scale = config.logit_scale / self.rules.terms(descriptors.shape[3], shots) if config.logit_scale else 1.0
         losses, right, most = [], [], []
         with torch.autocast(descriptors.device.type, enabled=False):
             for episode in descriptors:
                 support, query = episode[:, :shots].flatten(1, 2), episode[:, shots:].flatten(0, 1)  # (c, m, d), (n, l, d)
                 threshold = None if self.threshold is None else self.threshold(query)
                 scores = classify(support, query, self.rules, shots, threshold=threshold, sharpness=config.sharpness)
+                if threshold is not None and self.rules.gridded(shots):
+                    scores = scores + 0 * threshold.sum()  # data-parallel training asks for a gradient of every parameter
                 losses.append(F.cross_entropy(scale * scores, truth))
                 guess = scores.detach().argmax(1)
                 right.append((guess == truth).float().mean())
@@ -269,8 +271,8 @@ class TCDSNet(Method):
 
     def exportable(self) -> Exportable:
         config, how = self.config, self.rules
-        if how.prototypes or how.selection == "random":
-            what = "classifier=protonet" if how.prototypes else "selection=random"
+        if how.prototypes or how.selection in ("random", "grid"):
+            what = "classifier=protonet" if how.prototypes else f"selection={how.selection}"
             raise ValueError(f"a model with {what} is a baseline for comparison only; there is no task that answers with it")
         shots, side = max(config.shots), config.size
         rows, columns = grid(side, config.pools)

@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 
 from runtime import ops
 from runtime.ops.descriptors import share
+from runtime.support_selection import checkerboard
 from train.data import draws
 
 from .config import Config
+from .network import grid
 
 Floats = NDArray[np.float32]
 _RANDOM = 43  # first part of the keys here
@@ -24,9 +26,11 @@ class Rules:
 
     Args:
         prototypes: cosines of mean descriptors instead of all that follows.
-        selection: of support descriptors, "contrast", "random" or "none".
+        selection: of support descriptors, "contrast", "random", "grid" or "none".
         threshold: instead of the fraction, a score or "mean".
         query: of query descriptors, "none", "fraction" or "adaptive"; `query_value` is the fraction.
+        places: of an image, what "grid" keeps, and whatever the selection a class of one image; then all descriptors of queries count.
+            Empty: classes of one image are as others.
     """
 
     prototypes: bool
@@ -40,14 +44,20 @@ class Rules:
     query_value: float
     neighbours: int
     offset: bool
+    places: tuple[int, ...]
 
     def kept(self, rows: int) -> int:
         """Descriptors of a class of so many that a fraction keeps."""
         return share(self.fraction, rows)
 
-    def terms(self, locations: int) -> int:
+    def gridded(self, images: int) -> bool:
+        """Whether classes of so many images keep the descriptors at `places`."""
+        return bool(self.places) and (self.selection == "grid" or images == 1)
+
+    def terms(self, locations: int, images: int) -> int:
         """Cosines that a query's score is the sum of, of an image of so many descriptors (query="adaptive": at most)."""
-        return self.neighbours * (share(self.query_value, locations) if self.query == "fraction" else locations)
+        some = self.query == "fraction" and not self.gridded(images)
+        return self.neighbours * (share(self.query_value, locations) if some else locations)
 
     def options(self) -> dict[str, Any]:
         """As an artifact states them."""
@@ -61,6 +71,7 @@ class Rules:
             "query": {"rule": self.query, "value": self.query_value if self.query == "fraction" else None},
             "neighbours": self.neighbours,
             "class_offset": "support" if self.offset else "none",
+            "one_image": "grid" if self.places else "contrast",
         }
 
 
@@ -79,7 +90,8 @@ def rules(config: Config) -> Rules:
         raise ValueError(
             "selection=none keeps all descriptors; give query=none with it, or selection=all_support to choose queries"
         )
-    chosen = config.selection if tcds and config.selection in ("contrast", "random") else "none"
+    chosen = config.selection if tcds and config.selection in ("contrast", "random", "grid") else "none"
+    gridded = chosen == "grid" or (chosen == "contrast" and config.one_image == "grid")
     return Rules(
         prototypes=config.classifier == "protonet",
         selection=chosen,
@@ -92,6 +104,7 @@ def rules(config: Config) -> Rules:
         query_value=config.query_fraction,
         neighbours=config.neighbours,
         offset=config.class_offset == "support",
+        places=checkerboard(*grid(config.size, config.pools)) if gridded else (),
     )
 
 
@@ -115,10 +128,10 @@ def answer(
         mean = support.reshape(-1, support.shape[-1]).mean(0)
         support, query = support - mean, query - mean
     index = _index(support, how, key, threads)
-    mask = None
-    if how.query == "fraction":
+    mask, selective = None, not how.gridded(support.shape[1])
+    if selective and how.query == "fraction":
         mask = ops.select_queries(query, support, index, how.query_value, threads=threads).mask
-    elif how.query == "adaptive":
+    elif selective and how.query == "adaptive":
         assert threshold is not None
         margin = ops.select_queries(query, support, index, 1.0, threads=threads).margin
         mask = margin > threshold
@@ -148,6 +161,9 @@ def _index(support: Floats, how: Rules, key: int, threads: int | None) -> NDArra
     rows = images * locations
     if how.selection == "none":
         return None
+    if how.gridded(images):
+        every = np.arange(images)[:, None] * locations + np.array(how.places)
+        return np.tile(every.ravel().astype(np.int32), (classes, 1))
     if how.selection == "random":
         chosen = [np.sort(draws.permutation(rows, _RANDOM, key, c)[: how.kept(rows)]) for c in range(classes)]
         return np.stack(chosen).astype(np.int32)

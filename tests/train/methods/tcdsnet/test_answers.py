@@ -33,6 +33,9 @@ RULES = {
     "offset": Config(class_offset="support"),
     "offset above mean": Config(class_offset="support", threshold="mean"),
     "adaptive": Config(query="adaptive"),
+    "grid": Config(size=12, one_image="grid"),
+    "grid of all": Config(size=12, selection="grid"),
+    "adaptive, grid": Config(size=12, one_image="grid", query="adaptive", class_offset="support"),
     "adaptive, offset": Config(query="adaptive", class_offset="support", center="task"),
 }
 
@@ -60,6 +63,15 @@ def test_scores_with_gradients_are_those_of_the_ops(name: str, images: int) -> N
     how = rules(RULES[name])
     expected = answer(support, query, how, threshold=threshold)
     np.testing.assert_allclose(by_tensors(support, query, threshold, how), expected, atol=2e-5)
+
+
+def test_a_grid_keeps_every_second_place_and_all_of_the_query() -> None:
+    for images, fields in ((1, {"one_image": "grid"}), (3, {"selection": "grid"})):
+        support, query, _ = drawn(images=images)
+        found = answer(support, query, rules(Config(size=12, **fields)))  # type: ignore[arg-type]
+        rows = support[:, :, ::2].reshape(5, -1, 16)  # 3x3 places: 0, 2, 4, 6, 8
+        cosines = np.einsum("nld,cmd->nlcm", query, rows)
+        np.testing.assert_allclose(found, np.sort(cosines, axis=3)[..., -3:].sum((1, 3)), atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["contrast, queries", "adaptive, offset", "offset above mean"])
@@ -97,6 +109,7 @@ def test_the_soft_mask_becomes_the_hard_one() -> None:
         {"class_offset": "support", "other_images": True},
         {"threshold": "mean", "query": "adaptive", "center": "task"},
         {"classifier": "dn4"},
+        {"one_image": "grid", "shots": (1,)},
     ],
 )
 def test_the_exported_matcher_is_the_native_answer(fields: dict[str, object], tmp_path: Path) -> None:

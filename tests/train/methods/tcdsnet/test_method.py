@@ -100,7 +100,7 @@ def test_every_arm_has_a_finite_loss_and_gradient(fields: dict[str, object]) -> 
 @pytest.mark.parametrize("fields", [{"classifier": "dn4"}, {}])
 def test_the_scale_of_the_loss_is_of_the_mean_cosine(fields: dict[str, object]) -> None:
     bare = made(**fields)
-    scaled = made(**fields, logit_scale=bare.rules.terms(16))  # 4x4 descriptors
+    scaled = made(**fields, logit_scale=bare.rules.terms(16, 2))  # 4x4 descriptors
     batch = next(list(bare.stages(None))[1].batches(0))
     first, second, milder = (method._loss(batch)[0] for method in (bare, scaled, made(**fields, logit_scale=1.0)))
     torch.testing.assert_close(first, second)
