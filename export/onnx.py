@@ -119,7 +119,7 @@ def export(
             start = time.perf_counter()
             module, samples, axes = chosen.modules[graph.name].eval(), chosen.samples[graph.name], chosen.artifact.axes
             files = {precision: folder / schema.graph_file(graph.name, precision) for precision in wanted}
-            calibration = {**samples, "image": real.calibration} if real is not None and "image" in samples else samples
+            calibration = {**samples, real.port: real.calibration} if real is not None and real.port in samples else samples
             save(build(module, graph, axes, samples, opset=opset, identity={**identity, "precision": "fp32"}), files["fp32"])
             say(f"{graph.name}: exported in {time.perf_counter() - start:.1f} s")
             for precision in wanted[1:]:

@@ -34,17 +34,19 @@ CALIBRATION_BATCH = 8
 
 @dataclass(frozen=True)
 class RealImages:
-    """Images of the user's data, already brought to the graph's geometry.
+    """Images of the user's data, already brought to what the graph takes.
 
     Args:
-        calibration: uint8 (m, 3, h, w), from the training part; int8's activation ranges are taken from them.
-        images: uint8 (n, 3, h, w), from the validation part; accuracy is measured on them.
+        calibration: (m, channels, h, w), from the training part; int8's activation ranges are taken from them.
+        images: (n, channels, h, w), from the validation part, of chips from the test part; accuracy is measured on them.
         labels: int64 (n,), index into the artifact's classes.
+        port: that takes them.
     """
 
     calibration: np.ndarray
     images: np.ndarray
     labels: np.ndarray
+    port: str = "image"
 
 
 @dataclass(frozen=True)
@@ -214,10 +216,11 @@ def costs(
     one = next(batches(graph, axes, samples, 1))
     timings = interleaved({precision: _call(runner, names, one) for precision, runner in sessions.items()}, rounds=rounds)
     decisions = {}
-    if real is not None and len(real.images) and "logits" in names and "image" in samples:
+    if real is not None and len(real.images) and "logits" in names and real.port in samples:
         decisions = {
-            precision: _decide(runner, graph, axes, {**samples, "image": real.images}) for precision, runner in sessions.items()
+            precision: _decide(runner, graph, axes, {**samples, real.port: real.images}) for precision, runner in sessions.items()
         }
+        decisions = {precision: chosen[: len(real.images)] for precision, chosen in decisions.items()}
     found = []
     for precision, path in files.items():
         size = sum(part.stat().st_size for part in (path, path.with_name(f"{path.name}.data")) if part.is_file())
@@ -237,7 +240,7 @@ def _call(runner: Any, names: list[str], inputs: dict[str, np.ndarray]) -> Any:
 def _decide(runner: Any, graph: Graph, axes: Mapping[str, Axis], inputs: Mapping[str, np.ndarray]) -> np.ndarray:
     """The best class of every image, (n,); a fixed batch leaves out the rows that do not fill it."""
     chosen = [runner.run(["logits"], part)[0].argmax(1) for part in batches(graph, axes, inputs, 32)]
-    return np.concatenate(chosen)[: len(inputs["image"])]
+    return np.concatenate(chosen)
 
 
 def table(found: Sequence[Cost]) -> str:
@@ -270,6 +273,8 @@ def read_images(
     from runtime.prepare import Geometry, batch
     from train.data.images import open_images
 
+    if artifact.task == "recognizer":
+        return _read_chips(data, artifact, calibration, labelled)
     if "geometry" not in artifact.options:
         raise ValueError(f"Method {artifact.method!r} does not take images; leave --data out, and its own samples calibrate.")
     geometry = Geometry.from_dict(artifact.options["geometry"])
@@ -289,6 +294,31 @@ def read_images(
         calibration=batch([found.train.read(int(row)) for row in rows], geometry),
         images=batch([held.read(int(row)) for row in chosen], geometry),
         labels=index_of[held.labels[chosen]],
+    )
+
+
+def _read_chips(data: Path | None, artifact: Artifact, calibration: int, labelled: int) -> RealImages:
+    """Of radar chips, cut as the artifact cuts them: test chips are the only ones that no training has seen."""
+    from train.data.sar import chips, windows
+
+    found, options = chips(data), artifact.options
+    known = {name: index for index, name in enumerate(options["classes"])}
+    usable = np.flatnonzero([found["test"].classes[label] in known for label in found["test"].labels])
+    if not len(usable):
+        raise ValueError(
+            f"None of the model's classes is in {data}, which has {', '.join(found['test'].classes[:5])}; give chips of them."
+        )
+
+    def cut(part: Any) -> np.ndarray:
+        pixels = windows(part, options["size"], options["crop"], kind=options["input"])
+        return np.ascontiguousarray(pixels[:, None])  # (n, 1, h, w)
+
+    shown = found["test"].select(_spread(usable, labelled))
+    return RealImages(
+        calibration=cut(found["train"].select(_spread(np.arange(len(found["train"])), calibration))),
+        images=cut(shown),
+        labels=np.array([known[shown.classes[label]] for label in shown.labels], np.int64),
+        port="chip",
     )
 
 

@@ -124,6 +124,23 @@ def test_data_of_other_classes_is_refused(exported, tmp_path: Path) -> None:
         read_images(tmp_path, exported.report.artifact)
 
 
+def test_chips_are_cut_as_the_artifact_cuts_them_and_measured_on_test_chips(tmp_path: Path) -> None:
+    options = {"classes": ["b", "a"], "size": 16, "crop": 16, "input": "uint8"}
+    artifact = Artifact("bidfc", "recognizer", (), {"batch": Axis(1, 1, 1)}, options)
+    for part, names in (("train", "abc"), ("test", "abc")):
+        for name in names:
+            for row in range(4):
+                path = tmp_path / part / name / f"{row}.png"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                cv2.imwrite(str(path), np.full((20, 24), 50 * (ord(name) - 96) + (part == "test"), np.uint8))
+    found = read_images(tmp_path, artifact, calibration=6)
+    assert found.port == "chip" and found.calibration.shape == (6, 1, 16, 16) and found.images.shape == (8, 1, 16, 16)
+    assert {int(chip.mean()): int(label) for chip, label in zip(found.images, found.labels, strict=True)} == {51: 1, 101: 0}
+    strange = Artifact("bidfc", "recognizer", (), {"batch": Axis(1, 1, 1)}, {**options, "classes": ["x"]})
+    with pytest.raises(ValueError, match=r"None of the model's classes is in .*, which has a, b, c"):
+        read_images(tmp_path, strange)
+
+
 def test_a_method_without_images_takes_no_image_data(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="does not take images"):
         read_images(tmp_path, Artifact("rows", "tabular", (), {"batch": Axis(1, 1, 1)}))
