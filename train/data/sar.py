@@ -218,7 +218,7 @@ def _chips(files: Files, found: list[_Found], classes: tuple[str, ...], number: 
         try:
             return read_chip(files.read(found[index].file))
         except (UnreadableImage, OSError) as error:
-            raise UnreadableImage(f"{names[index]} cannot be read as a chip: {error} Repair or remove the file.") from error
+            raise UnreadableImage(f"{names[index]} cannot be read as a chip: {error}. Repair or remove the file.") from error
 
     return Chips(names, np.array([number[item.label] for item in found], np.int64), classes, chip)
 

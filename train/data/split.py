@@ -45,7 +45,7 @@ class Encoded:
         try:
             return decode(self.files.read(self.names[row]))
         except (UnreadableImage, OSError) as error:
-            raise UnreadableImage(f"{self.name(row)} cannot be read as an image: {error} Repair or remove the file.") from error
+            raise UnreadableImage(f"{self.name(row)} cannot be read as an image: {error}. Repair or remove the file.") from error
 
     def name(self, row: int) -> str:
         return self.files.where(self.names[row])

@@ -76,12 +76,13 @@ SMALL = Config(
     standardise=True,
     epochs=60,
     batch=128,
-    learning_rate=1e-3,
+    learning_rate=3e-3,
     classifier_learning_rate=0.1,
+    scale=1.0,  # whole pixels, but for views that are turned
     label_batch=32,
     label_optimizer="adam",
-    label_learning_rate=2e-3,
-    linear_learning_rate=1e-2,
+    label_learning_rate=4e-3,
+    linear_learning_rate=0.1,
     label_schedule="cosine",
 )
 

@@ -146,8 +146,8 @@ def _all(path: Path) -> Photos:
 
 def _drawn(config: Config) -> dict[str, Rated]:
     """Images of known complexity: those of test do not depend on the seed."""
-    few = max(config.scenes // 4, 20)
-    counts, seeds = (config.scenes, few, few), (2 * config.seed, 2 * config.seed + 1, TEST_SEED)
+    counts = config.scenes, max(config.scenes // 4, 20), max(config.scenes, 20)
+    seeds = 2 * config.seed, 2 * config.seed + 1, TEST_SEED
     return {
         part: complexity_scenes(count, size=config.scene_size, seed=seed)
         for part, count, seed in zip(PARTS, counts, seeds, strict=True)
