@@ -157,7 +157,9 @@ def _int8(source: Path, folder: Path, reader: Reader, name: str, precision: str)
         quantised = weighted(model, kinds)
         others = [node.name for node in model.graph.node if node.op_type in kinds and node.name not in quantised]
         if not quantised:
-            raise ValueError(f"Graph {name!r} has no {', '.join(kinds)} with fixed weights before its L2 norm; leave {precision} out.")
+            raise ValueError(
+                f"Graph {name!r} has no {', '.join(kinds)} with fixed weights before its L2 norm; leave {precision} out."
+            )
         if static:
             ort.quantize_static(
                 str(prepared),
