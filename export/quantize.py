@@ -220,9 +220,9 @@ def costs(
     decisions = {}
     if real is not None and len(real.images) and "logits" in names and real.port in samples:
         decisions = {
-            precision: _decide(runner, graph, axes, {**samples, real.port: real.images}) for precision, runner in sessions.items()
+            precision: _decide(runner, graph, axes, {**samples, real.port: real.images}, len(real.images))
+            for precision, runner in sessions.items()
         }
-        decisions = {precision: chosen[: len(real.images)] for precision, chosen in decisions.items()}
     found = []
     for precision, path in files.items():
         size = sum(part.stat().st_size for part in (path, path.with_name(f"{path.name}.data")) if part.is_file())
@@ -239,10 +239,10 @@ def _call(runner: Any, names: list[str], inputs: dict[str, np.ndarray]) -> Any:
     return lambda: runner.run(names, inputs)
 
 
-def _decide(runner: Any, graph: Graph, axes: Mapping[str, Axis], inputs: Mapping[str, np.ndarray]) -> np.ndarray:
-    """The best class of every image, (n,); a fixed batch leaves out the rows that do not fill it."""
+def _decide(runner: Any, graph: Graph, axes: Mapping[str, Axis], inputs: Mapping[str, np.ndarray], count: int) -> np.ndarray:
+    """The best class of each of `count` images, (count,); a fixed batch leaves out the rows that do not fill it."""
     chosen = [runner.run(["logits"], part)[0].argmax(1) for part in batches(graph, axes, inputs, 32)]
-    return np.concatenate(chosen)
+    return np.concatenate(chosen)[:count]
 
 
 def table(found: Sequence[Cost]) -> str:

@@ -28,8 +28,8 @@ _CHOICES = {
     "center": ("none", "task"),
     "query": ("none", "fraction", "adaptive"),
     "class_offset": ("none", "support"),
-    "one_image": ("contrast", "grid"),
 }
+_ONE_IMAGE = ("contrast", "grid")
 
 
 def checkerboard(rows: int, columns: int) -> tuple[int, ...]:
@@ -51,8 +51,8 @@ class Rule:
         neighbours: k of the image-to-class score.
         class_offset: "support" subtracts from what a descriptor of the query gives to a class what the class's own kept descriptors
             give to it on average.
-        one_image: how a class of one photo is selected from. "contrast": as others are. "grid": it keeps the descriptors at `places`, since
-            one photo does not tell what its class has in common; and where all classes have one photo, all of a query's count.
+        one_image_grid: (h, w) of the descriptors: a class of one photo keeps every second place of it, since one photo does not tell what
+            its class has in common; and where all classes have one photo, all of a query's count. None selects from one photo as from others.
     """
 
     fraction: float = 0.5
@@ -64,8 +64,7 @@ class Rule:
     query_fraction: float = 1.0
     neighbours: int = 3
     class_offset: str = "none"
-    one_image: str = "contrast"
-    places: tuple[int, ...] = ()
+    one_image_grid: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         for fraction in (self.fraction, self.query_fraction):
@@ -77,10 +76,6 @@ class Rule:
                 raise ValueError(f"{name} = {getattr(self, name)!r} was given; expected one of {', '.join(known)}")
         if self.score == "none" and (self.fraction != 1 or self.threshold is not None):
             raise ValueError("without a score all descriptors are kept, and a fraction or a threshold was given with it")
-        if (self.one_image == "grid") != bool(self.places):
-            raise ValueError(
-                f"one_image = {self.one_image!r} was given with {len(self.places)} places; a grid has some, and contrast none"
-            )
         if not 1 <= self.neighbours < MOST_NEAREST:
             raise ValueError(f"neighbours = {self.neighbours} was given; expected 1 to {MOST_NEAREST - 1}")
 
@@ -91,13 +86,11 @@ class Rule:
         if not isinstance(query, dict):
             raise ValueError(f"the artifact's option 'query' is {query!r}; expected a dict with rule and value")
         value = query.get("value")
-        given = {
-            "one_image": "contrast",
-            **options,
-            "query": query.get("rule"),
-            "query_fraction": 1.0 if value is None else value,
-        }
-        found: dict[str, Any] = {"places": checkerboard(*grid_of(options)) if given["one_image"] == "grid" else ()}
+        given = {**options, "query": query.get("rule"), "query_fraction": 1.0 if value is None else value}
+        one_image = options.get("one_image", _ONE_IMAGE[0])  # artifacts of before say nothing
+        if one_image not in _ONE_IMAGE:
+            raise ValueError(f"one_image = {one_image!r} was given; expected one of {', '.join(_ONE_IMAGE)}")
+        found: dict[str, Any] = {"one_image_grid": grid_of(options) if one_image == "grid" else None}
         for name, default in vars(cls()).items():
             if name in found:
                 continue
@@ -164,7 +157,7 @@ class Chosen:
 
     def select(self, query: NDArray[np.float32], thresholds: NDArray[np.float32] | None = None) -> NDArray[np.bool_]:
         """Which descriptors of a centred query count, (images, locations); thresholds of the same shape where it is adaptive."""
-        if self.rule.query == "none" or (self.rule.places and max(self.images) == 1):
+        if self.rule.query == "none" or (self.rule.one_image_grid and max(self.images) == 1):
             return np.ones(query.shape[:2], np.bool_)
         margin = self._margin(query)
         best = np.argsort(-margin, axis=1, kind="stable")
@@ -224,9 +217,10 @@ def choose(classes: Mapping[str, Class], rule: Rule, before: Before) -> tuple[Ch
         sums = [unit_rows(found.descriptors - center).sum(1) for found in listed]
     means = np.stack([_mean(part, found.descriptors) for part, found in zip(sums, listed, strict=True)])  # (classes, d)
     others = (means.sum(0) - means) / (len(listed) - 1) if len(listed) > 1 else np.zeros_like(means)
+    places = np.array(checkerboard(*rule.one_image_grid)) if rule.one_image_grid else None
     kept = tuple(
-        np.array(rule.places, np.int64)
-        if rule.places and len(found.descriptors) == 1
+        places
+        if places is not None and len(found.descriptors) == 1
         else _kept(_score(_compared(found, center), part, other, rule), rule)
         for found, part, other in zip(listed, sums, others, strict=True)
     )

@@ -130,10 +130,10 @@ def test_unequal_numbers_of_photos_follow_the_formulas(options: dict[str, Any], 
 
 
 def test_a_class_of_one_photo_keeps_the_grid_and_others_what_they_would() -> None:
-    rule = Rule(query="fraction", query_fraction=0.5, one_image="grid", places=checkerboard(2, 3))
-    assert rule.places == (0, 2, 4)
+    rule = Rule(query="fraction", query_fraction=0.5, one_image_grid=(2, 3))
+    assert checkerboard(2, 3) == (0, 2, 4)
     mixed, query = filled(rule, (1, 3, 1)).chosen(), drawn(4, 99)
-    plain = filled(replace(rule, one_image="contrast", places=()), (1, 3, 1)).chosen()
+    plain = filled(replace(rule, one_image_grid=None), (1, 3, 1)).chosen()
     assert [kept.tolist() for kept in mixed.kept] == [[0, 2, 4], plain.kept[1].tolist(), [0, 2, 4]]
     assert mixed.select(query).sum(1).tolist() == [3] * 4, "one class of several photos tells which descriptors count"
     single = filled(rule, (1, 1)).chosen()
@@ -305,6 +305,7 @@ def test_names_and_descriptors_are_checked() -> None:
         ({"one_image": "grid"}, "option 'grid' is None"),
         ({"one_image": "grid", "grid": [2, 0]}, r"option 'grid' is \[2, 0\]"),
         ({"one_image": "mean"}, "one_image = 'mean'"),
+        ({"one_image": 1}, "one_image = 1"),
     ],
 )
 def test_options_of_an_artifact_are_checked(options: dict[str, Any], word: str | None) -> None:
@@ -318,7 +319,7 @@ def test_options_of_an_artifact_are_checked(options: dict[str, Any], word: str |
 
 def test_an_artifact_from_before_there_was_a_choice_selects_one_image_as_others() -> None:
     whole = {**vars(Rule()), "query": {"rule": "none", "value": None}}
-    del whole["one_image"]
+    assert "one_image" not in whole
     assert Rule.from_options(whole) == Rule()
 
 

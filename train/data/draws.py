@@ -11,6 +11,9 @@ from torch import Tensor
 
 Ints: TypeAlias = int | np.integer | NDArray[np.integer]
 
+_ADDED, _FIRST, _SECOND = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB  # SplitMix64's
+_STEP = 0xD1342543DE82EF95  # between the numbers of one key
+
 
 def key(*parts: Ints) -> NDArray[np.uint64]:
     """Hash integers to 64 bits, element by element: one round of SplitMix64 (Steele et al. 2014) for each part.
@@ -26,9 +29,9 @@ def key(*parts: Ints) -> NDArray[np.uint64]:
 
 
 def _mix(state: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    state = state + np.uint64(0x9E3779B97F4A7C15)
-    state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    state = state + np.uint64(_ADDED)
+    state = (state ^ (state >> np.uint64(30))) * np.uint64(_FIRST)
+    state = (state ^ (state >> np.uint64(27))) * np.uint64(_SECOND)
     return state ^ (state >> np.uint64(31))
 
 
@@ -42,7 +45,7 @@ def uniforms(keys: NDArray[np.uint64], count: int) -> NDArray[np.float64]:
         (n, count).
     """
     with np.errstate(over="ignore"):
-        steps = np.arange(1, count + 1, dtype=np.uint64) * np.uint64(0xD1342543DE82EF95)
+        steps = np.arange(1, count + 1, dtype=np.uint64) * np.uint64(_STEP)
         bits = _mix(keys[:, None] ^ steps[None])  # (n, count)
     return (bits >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
@@ -54,14 +57,14 @@ def key_there(part: int, keys: Tensor) -> Tensor:
 
 def uniforms_there(keys: Tensor, count: int) -> Tensor:
     """`uniforms(keys, count)` where the keys lie: int64 (n,) -> float32 (n, count), rounded down so that it stays below 1."""
-    steps = torch.arange(1, count + 1, device=keys.device) * _signed(0xD1342543DE82EF95)
+    steps = torch.arange(1, count + 1, device=keys.device) * _signed(_STEP)
     return _shifted(_mix_there(keys[:, None] ^ steps), 40).float() * 2.0**-24
 
 
 def _mix_there(state: Tensor) -> Tensor:
-    state = state + _signed(0x9E3779B97F4A7C15)
-    state = (state ^ _shifted(state, 30)) * _signed(0xBF58476D1CE4E5B9)
-    state = (state ^ _shifted(state, 27)) * _signed(0x94D049BB133111EB)
+    state = state + _signed(_ADDED)
+    state = (state ^ _shifted(state, 30)) * _signed(_FIRST)
+    state = (state ^ _shifted(state, 27)) * _signed(_SECOND)
     return state ^ _shifted(state, 31)
 
 

@@ -9,7 +9,7 @@ entropy of the photograph and is read off as a complexity without any label; a h
 Networks, views, mosaics, losses and schedules follow the authors' code (xauat-liushipeng/CLIC), whose published score is the head's.
 
 Not taken over from the code, since it is a slip there: entropy is of raw pixels (normalised ones leave the histogram), of the whole
-photograph and not of the changed view; a frozen encoder is in evaluation mode, statistics included; weights that do not match are
+photograph or, in the presets small and scenes, of the view before its colours change; a frozen encoder is in evaluation mode, statistics included; weights that do not match are
 refused; the queue takes any batch.
 
 Where paper and code are silent, and ours: the query is a view of the photograph, the key one of its 7 c mosaics, each as likely; crops are
