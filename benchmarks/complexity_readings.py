@@ -21,6 +21,7 @@ Floats: TypeAlias = NDArray[np.float64]
 
 PENALTIES = 10.0 ** np.arange(-4, 5)
 WEIGHTS = (0.1, 0.3, 1.0)  # of an encoder's embedding beside the hand-made measures
+CHOOSING = 2024  # seed of which images are set aside
 SCENES = 200  # drawn images of known complexity
 
 
@@ -31,6 +32,7 @@ class Read:
     Args:
         activation, pc1, score: (n,); the score is the label-free one, 0 to 100.
         embedding: (n, d).
+        head: (n,) in 0..100, the score of a head that ratings trained; None without one.
         levels: kind of drawn image -> Spearman's correlation of activation and level.
     """
 
@@ -38,6 +40,7 @@ class Read:
     pc1: Floats
     score: Floats
     embedding: Floats
+    head: Floats | None
     levels: dict[str, float]
 
 
@@ -48,7 +51,7 @@ def read_model(model: Path, images: Rated) -> Read:
         kept = _asked(model, images)
         _keep(model.with_name("readings.npz"), images, kept)
     levels = {kind: float(kept[kind]) for kind in KINDS}
-    return Read(kept["activation"], kept["pc1"], kept["score"], kept["embedding"], levels)
+    return Read(kept["activation"], kept["pc1"], kept["score"], kept["embedding"], kept.get("head"), levels)
 
 
 def read_by_hand(out: Path, images: Rated) -> Floats:
@@ -90,6 +93,7 @@ def _asked(model: Path, images: Rated) -> dict[str, Any]:
         "pc1": standardised @ method.direction.double().numpy(),
         "score": place(found.activation, method.quantiles.double().numpy()),
         "embedding": found.embedding,
+        **({} if found.score is None else {"head": found.score}),
         **{kind: spearman(drawn[own], scenes.scores[own]) for kind, own in rows.items()},
     }
 
@@ -136,10 +140,19 @@ def _fitted(own: Floats, wanted: Floats) -> tuple[float, Floats]:
     return min(found, key=lambda pair: pair[0])
 
 
+def set_aside(images: Rated, share: float) -> NDArray[np.int64]:
+    """The images whose ratings may be read while something is chosen: a share of each category, by a hash of their names."""
+    return _part(images, share, CHOOSING) if share else np.zeros(0, np.int64)
+
+
 def drawn_labels(images: Rated, share: float, split: int) -> NDArray[np.int64]:
     """Which images' ratings a split gives: a share of each category."""
+    return _part(images, share, split)
+
+
+def _part(images: Rated, share: float, seed: int) -> NDArray[np.int64]:
     categories = np.unique(images.categories, return_inverse=True)[1].astype(np.int64)
-    return hold_out(images.names, categories, share, split)[1]
+    return hold_out(images.names, categories, share, seed)[1]
 
 
 def agreement(images: Rated, values: Floats, rows: NDArray[np.int64], *, scaled: bool) -> dict[str, float]:

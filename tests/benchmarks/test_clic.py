@@ -13,7 +13,7 @@ import torch
 
 from benchmarks import clic, complexity_readings, plot, runs
 from benchmarks.complexity_measures import MEASURES, measured
-from benchmarks.complexity_readings import agreement, drawn_labels, ridge
+from benchmarks.complexity_readings import agreement, drawn_labels, ridge, set_aside
 from train import checkpoint
 from train.checkpoint import Checkpoint
 from train.data.complexity import Rated, rated
@@ -55,16 +55,18 @@ def out(tmp_path: Path) -> Path:
         place.mkdir(parents=True)
         checkpoint.save(Checkpoint("clic", config, facts, CLIC(CONFIG, facts).state_dict()), place / "model.pt")
         (place / "seconds.json").write_text(json.dumps({"wall": 5.0, "cpu": 60.0 + seed}))
-    for at, kind in enumerate(("octaves", "shapes")):
+    headed = dataclasses.replace(CONFIG, score_head="linear")
+    for kind in ("octaves", "shapes"):
         place = runs.folder(tmp_path, f"{clic.SCRATCH} {kind}", 0)
         place.mkdir(parents=True)
-        metrics = {f"test/score/{measure}": 0.25 + 0.1 * at for measure in ("pcc", "srcc", "rmse")}
-        checkpoint.save(Checkpoint("clic", {}, {}, {}, metrics=metrics), place / "model.pt")
+        method = CLIC(headed, facts)
+        torch.nn.init.normal_(method.head.linear.weight, std=1e-3)  # type: ignore[union-attr]
+        checkpoint.save(Checkpoint("clic", dataclasses.asdict(headed), facts, method.state_dict()), place / "model.pt")
     return tmp_path
 
 
 def test_the_report_tells_every_arm_and_pairs_them(
-    savoias: Path, out: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    savoias: Path, images: Rated, out: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     command = ["--data", str(savoias), "--rated", str(savoias), "--out", str(out), "--seeds", "2", "--report"]
     written = out / "told.md"
@@ -74,7 +76,15 @@ def test_the_report_tells_every_arm_and_pairs_them(
     for name in ("CLIC", "CLIC, principal component", "random encoder", "CLIC + hand-made", *MEASURES, clic.BY_HAND):
         assert f"| {name} | " in text
     assert "| MoCo v2 |" not in text
-    assert "| supervised from scratch | 0.250 / 0.250 / 25.0 | 0.350 / 0.350 / 35.0 |" in text
+    aside = set_aside(images, 0.5)
+    assert len(aside) == 60 and {images.categories[row] for row in aside} == {"shapes", "octaves"}
+    told = next(line for line in text.splitlines() if line.startswith("| supervised from scratch |")).split("|")[2:4]
+    for kind, cell in zip(("octaves", "shapes"), told, strict=True):
+        method = checkpoint.restore(runs.folder(out, f"{clic.SCRATCH} {kind}", 0) / "model.pt")
+        assert isinstance(method, CLIC)
+        score, rows = method.readings(images.image, len(images)).score, np.setdiff1d(images.rows(kind), aside)
+        assert score is not None
+        assert cell.split(" / ")[0].strip() == f"{np.corrcoef(score[rows], images.scores[rows])[0, 1]:.3f}"
     assert "- PCC within of CLIC minus random encoder, paired by split (means over seeds): 5 % " in text
     assert "CLIC's activation minus grey entropy, by seed " in text
     row = next(line for line in text.splitlines() if line.startswith("| CLIC |"))
@@ -149,7 +159,7 @@ def test_measures_rise_from_plain_to_noise() -> None:
 
 
 def test_the_fields_of_each_run(tmp_path: Path) -> None:
-    plan = clic.Plan(tmp_path, tmp_path, tmp_path / "r.zip", "small", 1, 1, tuple(clic.ARMS), ("epochs=9",))
+    plan = clic.Plan(tmp_path, tmp_path, tmp_path / "r.zip", "small", 1, 1, tuple(clic.ARMS), ("epochs=9",), 0.5)
     assert plan.fields("random encoder", 2)[-2:] == ["learning_rate=0", "epochs=1"]
     head = plan.fields(clic.HEADED, 1, "art", ("art", "objects", "scenes"))
     assert {"epochs=0", "head_categories=objects,scenes", f"weights={tmp_path / 'CLIC-1' / 'model.pt'}"} <= set(head)
@@ -165,6 +175,10 @@ def test_the_fields_of_each_run(tmp_path: Path) -> None:
         (("--data", "{rated}", "--rated", "{rated}", "--arm", "mine"), "there is no arm 'mine'; there are CLIC"),
         (("--data", "{rated}", "--rated", "{rated}", "--arm", "CLIC, trained head"), "starts from CLIC"),
         (("--data", "{rated}", "--rated", "{rated}", "--seeds", "0"), "0 seeds"),
+        (
+            ("--data", "{rated}", "--rated", "{rated}", "--set-aside", "1"),
+            "--set-aside 1 was given; expected a share of 0 or more",
+        ),
         (("--data", "{rated}", "--rated", "{rated}", "--out", "{rated}", "--report"), "no finished run"),
     ],
 )

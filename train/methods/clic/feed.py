@@ -20,7 +20,7 @@ from train.blocks.gather import rank, world_size
 from train.contract import Batch
 from train.data import draws
 from train.data.augment import rrc_box
-from train.data.entropy import grey_entropy
+from train.data.entropy import ENTROPIES
 from train.data.loader import AHEAD, order
 from train.data.photometric import JITTER, blur, flip, jitter, noise, rotate
 from train.data.photos import Photos
@@ -54,7 +54,9 @@ def batches(photos: Photos, config: Config, start: int) -> Iterator[Batch]:
     share, left = divmod(config.batch, world_size())
     if left:
         raise ValueError(f"The batch of {config.batch} rows cannot be shared by {world_size()} processes; give a multiple of it.")
-    entropy = functools.cache(lambda number: grey_entropy(photos.read(number))) if config.entropy_of == "photo" else None
+    entropy = (
+        functools.cache(lambda number: ENTROPIES[config.entropy](photos.read(number))) if config.entropy_of == "photo" else None
+    )
 
     def one(number: int, place: int) -> Pair:
         return _pair(photos.read(number), config, place, None if entropy is None else entropy(number))
@@ -86,7 +88,7 @@ def _pair(photo: NDArray[np.uint8], config: Config, place: int, entropy: float |
     query, key, mixed = (np.uint64(draws.key(part, config.seed, place)) for part in (_QUERY, _KEY, _MOSAIC))
     first = _cut(photo, config, query)
     other = photo if config.positives == "aug" else mosaic(photo, config.positives, config.crops, mixed)
-    told = grey_entropy(first) if entropy is None else entropy
+    told = ENTROPIES[config.entropy](first) if entropy is None else entropy
     return Pair(_resized(first, config.size), _resized(_cut(other, config, key), config.size), told)
 
 

@@ -14,22 +14,22 @@ from torch.nn import functional as F
 
 from runtime.artifact import Artifact, Axis, Graph, Port
 from runtime.prepare import Geometry, fit
-from train.blocks.gather import rank, world_size
+from train.blocks.gather import gather, rank, world_size
 from train.blocks.moco import MoCo
 from train.contract import Batch, Exportable, Facts, Losses, Method, Stage
 from train.correlation import pearson, spearman
 from train.data import loader
 from train.data.complexity import HIGHEST, Rated
-from train.data.entropy import grey_entropy
+from train.data.entropy import ENTROPIES, local_entropy
 from train.data.split import hold_out
 from train.loop import warm_up_cosine
-from train.losses.complexity_aware import complexity_aware
+from train.losses.complexity_aware import complexity_aware, complexity_correlation
 from train.teachers.encoders import load_encoder
 
 from . import feed, measures
 from .config import Config
 from .graphs import ComplexityGraph
-from .network import MIX, LinearHead, ScoreHead, activation, embedding, made, normalised, projection, stride
+from .network import MIX, LinearHead, ScoreHead, activation, embedding, made, normalised, projection, regions, stride
 from .sets import Sets, labels, open_sets, ratings, some, split
 
 SAMPLES = 8  # images that travel with an artifact
@@ -139,10 +139,23 @@ class CLIC(Method):
         contrast = self.moco.contrast(self.moco.query.project(maps), _fast(normalised(key)))
         energy = activation(maps)
         parts = {"contrast": contrast.detach(), "activation": energy.detach().mean(), "entropy": batch["entropy"].mean()}
+        loss = config.contrast_weight * contrast
         if not config.complexity_weight:
-            return contrast, parts
-        complexity = complexity_aware(energy, batch["entropy"])
-        return contrast + config.complexity_weight * complexity, {**parts, "complexity": complexity.detach()}
+            return loss, parts
+        complexity = self._complexity(energy, batch["entropy"])
+        parts["complexity"] = complexity.detach()
+        if config.regions:
+            local = local_entropy(query, config.regions, config.entropy)  # (n, rows, columns)
+            found = F.adaptive_avg_pool2d(regions(maps)[:, None], (local.shape[1], local.shape[2]))[:, 0]
+            by_place = self._complexity(found, local)
+            complexity, parts["regions"] = complexity + by_place, by_place.detach()
+        return loss + config.complexity_weight * complexity, parts
+
+    def _complexity(self, energy: Tensor, entropy: Tensor) -> Tensor:
+        """The complexity-aware loss of the global batch's activations, of images or of places."""
+        if self.config.complexity_fit == "distance":
+            return complexity_aware(energy, entropy)
+        return complexity_correlation(gather(energy), gather(entropy))
 
     def _load(self) -> None:
         """The encoder's first weights, of which the copy then has the same."""
@@ -223,7 +236,8 @@ class CLIC(Method):
         if standard:
             self.center.copy_(torch.from_numpy(embedded.mean(0)))
             self.spread.copy_(torch.from_numpy(embedded.std(0) + 1e-3 * embedded.std() + 1e-6))
-        entropy = np.array([grey_entropy(photos.read(number)) for number in range(count)])
+        told = ENTROPIES[self.config.entropy]
+        entropy = np.array([told(photos.read(number)) for number in range(count)])
         self.direction.copy_(torch.from_numpy(measures.principal(self._standardised(embedded), entropy)))
         held = self.readings(found.photos.val.read, len(found.photos.val)).activation
         self.quantiles.copy_(torch.from_numpy(measures.quantiles(held)))
@@ -233,7 +247,7 @@ class CLIC(Method):
     @torch.no_grad()
     def evaluate(self, data: Path | None, split: str) -> dict[str, float]:
         """Agreement with ratings where there are any: `activation` and `pc1` without labels, `score` of the head; each over all images,
-        in each category and as the mean within them. On photographs without ratings, `entropy`: the activation against grey entropy.
+        in each category and as the mean within them. On photographs without ratings, `entropy`: the activation against their entropy.
 
         Protocol: as `measures.agreement`; images are squashed to test_size. Ratings of val are held out of the head's training images;
         without a head, all rated images that have no part of their own are test.
@@ -245,7 +259,7 @@ class CLIC(Method):
         photos = open_sets(self.config, data).photos
         members = {"train": photos.train, "val": photos.val}.get(split) or next(iter(photos.test.values()))
         found = self.readings(members.read, len(members)).activation
-        entropy = [grey_entropy(members.read(number)) for number in range(len(members))]
+        entropy = [ENTROPIES[self.config.entropy](members.read(number)) for number in range(len(members))]
         return {"entropy/pcc": pearson(found, entropy), "entropy/srcc": spearman(found, entropy)}
 
     def _agreement(self, images: Rated) -> dict[str, float]:
@@ -311,6 +325,13 @@ def _check(config: Config) -> None:
         raise ValueError(f"test_size={config.test_size} was given; expected a multiple of {max(stride(config), 16)}")
     if config.size < 16:
         raise ValueError(f"size={config.size} was given; expected 16 pixels or more")
+    if config.regions and not 4 <= config.regions <= config.size:
+        raise ValueError(f"regions={config.regions} was given; expected 0, or 4 to size={config.size} pixels a side")
+    if config.complexity_weight < 0 or config.contrast_weight < 0 or config.complexity_weight + config.contrast_weight == 0:
+        raise ValueError(
+            f"complexity_weight={config.complexity_weight} and contrast_weight={config.contrast_weight} were given; expected 0 or more, "
+            "and one of them above 0"
+        )
     if config.encoder == "small" and config.stem != "7x7":
         raise ValueError(f"stem={config.stem} was given; it is a ResNet's, and encoder=small")
     if not 0 < config.crop_low <= 1 or config.crops < 1:

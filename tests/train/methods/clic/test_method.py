@@ -85,6 +85,36 @@ def test_the_loss_is_the_contrast_and_lambda_times_the_distance_to_entropy() -> 
     assert "complexity" not in parts
 
 
+def test_places_and_their_entropy_join_the_loss_and_the_contrast_has_a_weight() -> None:
+    fields = {
+        "complexity_fit": "correlation",
+        "entropy": "colour",
+        "regions": 16,
+        "contrast_weight": 0.2,
+        "complexity_weight": 0.5,
+    }
+    method = made(**fields)
+    loss, parts = (own := stage(method, "pretrain")).loss(next(own.batches(0)))
+    expected = 0.2 * parts["contrast"] + 0.5 * (parts["complexity"] + parts["regions"])
+    torch.testing.assert_close(loss.detach(), expected)
+    loss.backward()
+    assert all(parameter.grad is not None for parameter in method.encoder.parameters())
+    assert 0 < float(parts["regions"]) < 2 and 0 < float(parts["complexity"]) < 2
+
+
+def test_training_on_places_raises_their_agreement() -> None:
+    method = made(complexity_fit="correlation", entropy="colour", regions=8, contrast_weight=0.0, complexity_weight=1.0)
+    own = stage(method, "pretrain")
+    batch, found = next(own.batches(0)), []
+    for _ in range(12):
+        loss, parts = own.loss(batch)
+        own.optimizer.zero_grad()
+        loss.backward()
+        own.optimizer.step()
+        found.append(float(parts["regions"]))
+    assert found[-1] < 0.7 * found[0]
+
+
 def test_entropy_is_of_the_raw_photograph_or_of_the_cut_one() -> None:
     photos = open_sets(SMOKE, None).photos.train
     known = {round(grey_entropy(photos.read(number)), 5) for number in range(len(photos))}
@@ -197,6 +227,9 @@ def test_photographs_without_ratings_are_measured_by_entropy(photos: Path) -> No
         (("size=8",), "expected 16 pixels or more"),
         (("stem=3x3",), "it is a ResNet's"),
         (("crops=0",), "expected a part of the area, and 1 or more"),
+        (("regions=64",), "regions=64 was given; expected 0, or 4 to size=32"),
+        (("complexity_weight=-1",), "expected 0 or more"),
+        (("complexity_weight=0", "contrast_weight=0"), "and one of them above 0"),
         (("frozen=false", "score_head=none"), "without a head"),
         (("held_out=1",), "expected a share above 0 and below 1"),
         (("head_labels=0",), "above 0, 1 at most"),
