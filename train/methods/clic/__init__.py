@@ -12,6 +12,10 @@ Not taken over from the code, since it is a slip there: entropy is of raw pixels
 photograph or, in the presets small and scenes, of the view before its colours change; a frozen encoder is in evaluation mode, statistics included; weights that do not match are
 refused; the queue takes any batch.
 
+Ours, and in the preset small only: the activation rises with entropy (complexity_fit=correlation) where the published loss has it equal
+entropy's number, which raises the gain of all channels alike and costs what tells them apart; entropy is of colours (entropy=colour); and each
+place of the view follows its own entropy too (regions=32), in the spirit of the patches of CLICv2 (arXiv 2503.06641), whose loss is another.
+
 Where paper and code are silent, and ours: the query is a view of the photograph, the key one of its 7 c mosaics, each as likely; crops are
 drawn anew at every step instead of once; turns reflect at the edge; colour jitter is one affine map (hue turns in YIQ). Keys have the batch
 statistics of the global batch. The embedding is the mean and deviation of every channel of every stage. The map is the activation by place
@@ -19,8 +23,8 @@ at the second stage's resolution. The label-free score is 100 times where the ac
 measures only, is the first principal component of standardised embeddings, on entropy's side. The whole image is squashed to a square.
 The linear head is by AdamW; icnet's gates pool to half their map by means.
 
-Baselines: positives=aug complexity_weight=0 (MoCo v2), complexity_weight=0 (the paper without the loss), epochs=0 (a random encoder, or
-weights=), epochs=0 frozen=False (supervised from scratch).
+Baselines: positives=aug complexity_weight=0 (MoCo v2), complexity_weight=0 (the paper without the loss), contrast_weight=0 (the loss without
+the paper), epochs=0 (a random encoder, or weights=), epochs=0 frozen=False (supervised from scratch).
 
 Protocol and numbers: `python -m benchmarks.clic --data photos.zip --rated savoias.zip`.
 """
