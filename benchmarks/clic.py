@@ -33,7 +33,7 @@ category, tested on the others, the same 10 splits for every arm and seed; penal
 by leave-one-out on the labelled. Another category: ridge, or a linear head trained by the method itself, on all ratings of the other
 categories. Ratings of two categories need not be comparable: "within" is the mean over categories. Errors are in points of 100. The preset
 small was chosen by ratings of one half of Savoias' images, drawn by a hash: those (--set-aside) may be labelled and are never tested. The
-random encoder has the batch statistics of one epoch. Drawn images: Spearman's correlation of the activation with the level.
+random encoder has the batch statistics of one epoch. Drawn images: Spearman's correlation with the level.
 """
 MIX, AUGMENTED = ("complexity_weight=0",), ("positives=aug", "complexity_weight=0")
 PUBLISHED = (
@@ -56,7 +56,9 @@ HEADS: dict[str, tuple[str, ...]] = {
     HEADED: (),
     SCRATCH: ("frozen=false",),
 }  # trained on ratings, once for each category left out
+COMPONENT = ", principal component"
 BY_HAND, BOTH = "hand-made", " + hand-made"
+BESIDE = ("grey entropy", "JPEG bytes", "number of colours")  # of the hand-made measures
 DRAWN_BESIDE = ("CLIC", "random encoder")
 SHARES, SPLITS = (0.05, 0.1, 0.3), 10
 WITHIN = "within/pcc"
@@ -195,11 +197,13 @@ def _add_arm(found: dict[str, Any], plan: Plan, arm: str, seed: int, read: Read,
         found["cpu_seconds"].setdefault(arm, []).append(spent)
     tested = plan.tested(images)
     errors = agreement(images, read.score, tested, scaled=True)
-    free = agreement(images, read.activation, tested, scaled=False)
-    free |= {name: value for name, value in errors.items() if name.endswith("rmse")}
-    found["free"].setdefault(arm, []).append(free)
-    found["free"].setdefault(f"{arm}, principal component", []).append(agreement(images, read.pc1, tested, scaled=False))
-    found["levels"].setdefault(arm, []).append(read.levels)
+    for of, values in (("activation", read.activation), ("pc1", read.pc1)):
+        name = f"{arm}{COMPONENT}" if of == "pc1" else arm
+        free = agreement(images, values, tested, scaled=False)
+        if of == read.score_of:
+            free |= {measure: value for measure, value in errors.items() if measure.endswith("rmse")}
+        found["free"].setdefault(name, []).append(free)
+        found["levels"].setdefault(name, []).append(read.levels[of])
     hand = read_by_hand(plan.out, images)
     for way, blocks in ((arm, [read.embedding]), (f"{arm}{BOTH}", [read.embedding, hand])):
         _add_ridge(found, plan, way, blocks, images)
@@ -252,7 +256,7 @@ def report(found: dict[str, Any]) -> str:
         ("without labels, each category: PCC / SRCC / RMSE of the label-free score", _categories(found, found["free"])),
         ("few labels: PCC within categories / PCC of all / RMSE, mean over splits", _few(found)),
         ("another category, by the ratings of the others: PCC / SRCC / RMSE", _categories(found, _by_category(found))),
-        ("drawn images of known complexity: SRCC of activation and level", _levels(found)),
+        ("drawn images of known complexity: SRCC with the level", _levels(found)),
     ):
         text += ["", f"**{title}**", "", *rows]
     return "\n".join([*text, "", *differences(found)])
@@ -324,12 +328,11 @@ def _levels(found: dict[str, Any]) -> list[str]:
 def differences(found: dict[str, Any]) -> list[str]:
     """Label-free by seed, few labels by split; of what both sides have."""
     told = []
-    for name in MEASURES if "CLIC" in found["free"] else ():
-        if name in ("grey entropy", "JPEG bytes", "number of colours"):
-            gaps = [mine[WITHIN] - found["free"][name][0][WITHIN] for mine in found["free"]["CLIC"]]
-            told.append(
-                f"- without labels, PCC within: CLIC's activation minus {name}, by seed {', '.join(f'{gap:+.3f}' for gap in gaps)}"
-            )
+    for way, called in (("CLIC", "activation"), (f"CLIC{COMPONENT}", "principal component")):
+        for name in BESIDE if way in found["free"] else ():
+            gaps = [mine[WITHIN] - found["free"][name][0][WITHIN] for mine in found["free"][way]]
+            listed = ", ".join(f"{gap:+.3f}" for gap in gaps)
+            told.append(f"- without labels, PCC within: CLIC's {called} minus {name}, by seed {listed}")
     for one, other in PAIRS:
         if one not in found["few"] or other not in found["few"]:
             continue

@@ -21,6 +21,7 @@ Floats: TypeAlias = NDArray[np.float64]
 
 PENALTIES = 10.0 ** np.arange(-4, 5)
 WEIGHTS = (0.1, 0.3, 1.0)  # of an encoder's embedding beside the hand-made measures
+LABEL_FREE = ("activation", "pc1")
 CHOOSING = 2024  # seed of which images are set aside
 SCENES = 200  # drawn images of known complexity
 
@@ -30,18 +31,20 @@ class Read:
     """Of a model, over the rated images and over the drawn ones.
 
     Args:
-        activation, pc1, score: (n,); the score is the label-free one, 0 to 100.
+        activation, pc1: (n,), without labels.
+        score: (n,), 0 to 100, the label-free one; `score_of` says of which of the two it is.
         embedding: (n, d).
         head: (n,) in 0..100, the score of a head that ratings trained; None without one.
-        levels: kind of drawn image -> Spearman's correlation of activation and level.
+        levels: "activation" or "pc1" -> kind of drawn image -> Spearman's correlation with the level.
     """
 
     activation: Floats
     pc1: Floats
     score: Floats
+    score_of: str
     embedding: Floats
     head: Floats | None
-    levels: dict[str, float]
+    levels: dict[str, dict[str, float]]
 
 
 def read_model(model: Path, images: Rated) -> Read:
@@ -50,8 +53,9 @@ def read_model(model: Path, images: Rated) -> Read:
     if kept is None:
         kept = _asked(model, images)
         _keep(model.with_name("readings.npz"), images, kept)
-    levels = {kind: float(kept[kind]) for kind in KINDS}
-    return Read(kept["activation"], kept["pc1"], kept["score"], kept["embedding"], kept.get("head"), levels)
+    levels = {of: {kind: float(kept[f"{of}/{kind}"]) for kind in KINDS} for of in LABEL_FREE}
+    own = {name: kept[name] for name in (*LABEL_FREE, "score", "embedding")}
+    return Read(**own, score_of=str(kept["score_of"]), head=kept.get("head"), levels=levels)
 
 
 def read_by_hand(out: Path, images: Rated) -> Floats:
@@ -84,17 +88,22 @@ def _asked(model: Path, images: Rated) -> dict[str, Any]:
     method: Any = checkpoint.restore(model)
     graph = method.exportable().modules["complexity"]
     found = readings(graph, images.image, len(images), method.geometry)
-    standardised = (found.embedding - method.center.double().numpy()) / method.spread.double().numpy()
     scenes = complexity_scenes(SCENES, size=method.config.test_size, seed=1)
-    drawn = readings(graph, scenes.image, len(scenes), method.geometry).activation
+    drawn = readings(graph, scenes.image, len(scenes), method.geometry)
     rows = {kind: scenes.rows(kind) for kind in KINDS}
+    levels = {
+        f"{of}/{kind}": spearman(values[own], scenes.scores[own])
+        for of, values in (("activation", drawn.activation), ("pc1", drawn.component))
+        for kind, own in rows.items()
+    }
     return {
         "activation": found.activation,
-        "pc1": standardised @ method.direction.double().numpy(),
-        "score": place(found.activation, method.quantiles.double().numpy()),
+        "pc1": found.component,
+        "score": place(method.label_free(found), method.quantiles.double().numpy()),
+        "score_of": "pc1" if method.config.label_free == "component" else "activation",
         "embedding": found.embedding,
         **({} if found.score is None else {"head": found.score}),
-        **{kind: spearman(drawn[own], scenes.scores[own]) for kind, own in rows.items()},
+        **levels,
     }
 
 

@@ -17,6 +17,7 @@ from .task import Task
 
 GRAPH = "complexity"
 HIGHEST = 100.0  # of a score
+MEASURES = ("activation", "component")  # without labels; artifacts that do not name theirs have the first
 _Source = TypeVar("_Source", bound=Source)
 
 
@@ -26,8 +27,8 @@ class Complexity:
 
     Args:
         score: 0 to 100. Of an artifact with a head, what people would rate; else the percentage of unlabelled images, held out of
-            training, that excite the encoder less.
-        activation: how much the image excites the encoder, the label-free measure.
+            training, that are below it in the label-free measure that the artifact names.
+        activation: how much the image excites the encoder.
         map: (rows, columns), the activation of each region; its mean is about `activation`.
         embedding: (d,), of the whole image.
     """
@@ -41,12 +42,13 @@ class Complexity:
 class ComplexityScorer(Task):
     """Scores images from 0, simple, to 100. Calls may come from several threads. Made by `load`.
 
-    `scored` tells whether a head that learned people's ratings gives the score, or the place of the activation among `quantiles`.
+    `scored` tells whether a head that learned people's ratings gives the score, or the place of the label-free measure, `percentile_of`, among
+    `quantiles`.
     """
 
     def __init__(self, folder: Path, artifact: Artifact, options: Options, precision: str = "fp32") -> None:
         super().__init__(folder, artifact, options, precision)
-        self.scored, self.quantiles = _checked(artifact)
+        self.scored, self.quantiles, self.percentile_of = _checked(artifact)
         self.geometry = Geometry.from_dict(artifact.options["geometry"])
         self._check_precision([GRAPH])
 
@@ -78,9 +80,9 @@ class ComplexityScorer(Task):
             found += self._answers(self.run(self.prepare(given[part])))
         return found if several else found[0]
 
-    def percentile(self, activation: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Where activations lie among those of the unlabelled images, 0 to 100, linear between two quantiles."""
-        return np.asarray(np.interp(activation, self.quantiles, np.linspace(0, HIGHEST, len(self.quantiles))), np.float64)
+    def percentile(self, values: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Where values of the label-free measure lie among those of the unlabelled images, 0 to 100, linear between two quantiles."""
+        return np.asarray(np.interp(values, self.quantiles, np.linspace(0, HIGHEST, len(self.quantiles))), np.float64)
 
     # parts, for those who prepare, run and compare by themselves
 
@@ -90,20 +92,20 @@ class ComplexityScorer(Task):
 
     def run(self, prepared: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
         """Every output of the graph, by name."""
-        names = ["activation", "embedding", "map", *(["score"] if self.scored else [])]
+        names = [*dict.fromkeys(("activation", self.percentile_of, "embedding", "map")), *(["score"] if self.scored else [])]
         return self._outputs(GRAPH, names, {"image": prepared})
 
     def _answers(self, outputs: dict[str, NDArray[np.float32]]) -> list[Complexity]:
         activation = outputs["activation"]
-        scores = outputs["score"].clip(0, HIGHEST) if self.scored else self.percentile(activation)
+        scores = outputs["score"].clip(0, HIGHEST) if self.scored else self.percentile(outputs[self.percentile_of])
         return [
             Complexity(float(score), float(value), cells, embedding)
             for score, value, cells, embedding in zip(scores, activation, outputs["map"], outputs["embedding"], strict=True)
         ]
 
 
-def _checked(artifact: Artifact) -> tuple[bool, NDArray[np.float64]]:
-    """Whether there is a head, and the quantiles; a manifest that is not that of its graph is refused."""
+def _checked(artifact: Artifact) -> tuple[bool, NDArray[np.float64], str]:
+    """Whether there is a head, the quantiles, and the output that they are of; a manifest that is not that of its graph is refused."""
     options: dict[str, Any] = artifact.options
     for name, kind in (("geometry", dict), ("scored", bool), ("quantiles", list)):
         if not isinstance(options.get(name), kind):
@@ -114,9 +116,12 @@ def _checked(artifact: Artifact) -> tuple[bool, NDArray[np.float64]]:
     quantiles = np.asarray(given, np.float64)
     if len(quantiles) < 2 or not np.isfinite(quantiles).all() or (np.diff(quantiles) < 0).any() or quantiles[0] == quantiles[-1]:
         raise ValueError(
-            f"the artifact's option 'quantiles' has {len(quantiles)} numbers that do not rise; expected the activations of unlabelled "
+            f"the artifact's option 'quantiles' has {len(quantiles)} numbers that do not rise; expected the measure of unlabelled "
             "images at rising percentiles: export it again"
         )
+    measure = options.get("percentile_of", MEASURES[0])
+    if measure not in MEASURES:
+        raise ValueError(f"the artifact's option 'percentile_of' is {measure!r}; expected {' or '.join(MEASURES)}")
     if "batch" not in artifact.axes:
         raise ValueError("the artifact describes no axis 'batch'; export it again")
     graph = next((graph for graph in artifact.graphs if graph.name == GRAPH), None)
@@ -126,6 +131,7 @@ def _checked(artifact: Artifact) -> tuple[bool, NDArray[np.float64]]:
     wanted: dict[str, tuple[int | str, ...]] = {
         "image": ("batch", 3, *options["geometry"].get("size", ())),
         "activation": ("batch",),
+        measure: ("batch",),
     }
     wanted |= {"score": ("batch",)} if options["scored"] else {}
     dimensions = {**{name: len(shape) for name, shape in wanted.items()}, "embedding": 2, "map": 3}
@@ -136,4 +142,4 @@ def _checked(artifact: Artifact) -> tuple[bool, NDArray[np.float64]]:
                 f"graph {GRAPH!r} has port {name!r} of shape {shape}, and the artifact's options ask for "
                 f"{wanted.get(name, f'{count} dimensions')}; the manifest is not that of this graph: export again"
             )
-    return options["scored"], quantiles
+    return options["scored"], quantiles, measure

@@ -1,7 +1,7 @@
 """Write a complexity_scorer artifact of a few kB without torch: `python tests/golden/make_complexity_scorer.py FOLDER`.
 
 `complexity` is one convolution of 2x2 pixels and a ReLU, so that every answer can be computed in NumPy; the score is a sigmoid of the
-activation.
+activation, and the component, where the quantiles are of it, falls as the activation rises.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ IMAGE = Port("image", "uint8", ("batch", 3, SIDE, SIDE))
 ACTIVATION = Port("activation", "float32", ("batch",))
 EMBEDDING = Port("embedding", "float32", ("batch", D))
 MAP = Port("map", "float32", ("batch", *GRID))
+COMPONENT = Port("component", "float32", ("batch",))
 SCORE = Port("score", "float32", ("batch",))
+HIGHEST = 0.3  # of the component
 SLOPE, MIDDLE = 40.0, 0.15  # of the score's sigmoid
 OPTIONS: dict[str, Any] = {
     "geometry": {"size": [SIDE, SIDE], "mode": "squash", "interpolation": "bilinear"},
@@ -48,7 +50,13 @@ def expected(image: np.ndarray) -> dict[str, np.ndarray]:
     cells = np.maximum(np.einsum("nhywxc,dcyx->ndhw", blocks, weights().astype(np.float64)), 0)
     activation = cells.mean((1, 2, 3))
     score = 100 / (1 + np.exp(-SLOPE * (activation - MIDDLE)))
-    found = {"activation": activation, "embedding": cells.mean((2, 3)), "map": cells.mean(1), "score": score}
+    found = {
+        "activation": activation,
+        "component": HIGHEST - activation,
+        "embedding": cells.mean((2, 3)),
+        "map": cells.mean(1),
+        "score": score,
+    }
     return {name: value.astype(np.float32) for name, value in found.items()}
 
 
@@ -66,6 +74,7 @@ def model(graph: Graph) -> bytes:
         "slope": np.float32(SLOPE),
         "middle": np.float32(MIDDLE),
         "highest": np.float32(100),
+        "component_highest": np.float32(HIGHEST),
     }
     nodes = [
         node("Cast", ["image"], ["pixels"], to=TensorProto.FLOAT),
@@ -76,6 +85,8 @@ def model(graph: Graph) -> bytes:
         node("ReduceMean", ["cells", "places"], ["embedding"], keepdims=0),
         node("ReduceMean", ["cells", "all"], ["activation"], keepdims=0),
     ]
+    if COMPONENT in graph.outputs:
+        nodes.append(node("Sub", ["component_highest", "activation"], ["component"]))
     if SCORE in graph.outputs:
         nodes += [
             node("Sub", ["activation", "middle"], ["centred"]),
@@ -100,7 +111,8 @@ def build(folder: Path, **options: object) -> Artifact:
     """Write the artifact; `folder` must not exist."""
     folder.mkdir(parents=True)
     stated = {**OPTIONS, **options}
-    graph = Graph("complexity", (IMAGE,), (ACTIVATION, EMBEDDING, MAP, *([SCORE] if stated["scored"] is True else [])))
+    more = [*([COMPONENT] if stated.get("percentile_of") == "component" else []), *([SCORE] if stated["scored"] is True else [])]
+    graph = Graph("complexity", (IMAGE,), (ACTIVATION, EMBEDDING, MAP, *more))
     given = images()
     golden: dict[str, np.ndarray] = {f"image_{at}": value for at, value in enumerate(given)}
     golden["complexity/image"] = given.transpose(0, 3, 1, 2)

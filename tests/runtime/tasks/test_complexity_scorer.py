@@ -48,6 +48,16 @@ def test_the_label_free_score_is_the_place_among_the_quantiles(task: ComplexityS
     np.testing.assert_allclose(task.percentile(given), [0, 0, 25, 40.5, 100, 100], atol=1e-4)
 
 
+def test_an_artifact_names_the_measure_that_its_score_is_the_place_of(scoring: SimpleNamespace, tmp_path: Path) -> None:
+    scoring.build(tmp_path / "component", percentile_of="component")
+    task, photos = runtime.load(tmp_path / "component", prefer=["cpu"]), scoring.images()
+    found, expected = task.score(list(photos)), scoring.expected(photos)
+    places = np.interp(expected["component"], scoring.OPTIONS["quantiles"], np.linspace(0, 100, 101))
+    np.testing.assert_allclose([one.score for one in found], places, atol=1e-2)
+    np.testing.assert_allclose([one.activation for one in found], expected["activation"], atol=1e-6)
+    assert np.corrcoef(places, expected["activation"])[0, 1] < -0.9  # it is not the activation's place
+
+
 def test_with_a_head_the_score_is_its_own(scoring: SimpleNamespace, tmp_path: Path) -> None:
     scoring.build(tmp_path / "scored", scored=True)
     task = runtime.load(tmp_path / "scored", prefer=["cpu"])
@@ -122,6 +132,7 @@ def test_the_golden_inputs_prove_it(scorer: Path, scoring: SimpleNamespace, tmp_
     ("change", "message"),
     [
         ({"quantiles": None}, "option 'quantiles' is None; expected a list"),
+        ({"percentile_of": "entropy"}, "option 'percentile_of' is 'entropy'; expected activation or component"),
         ({"quantiles": [1.0]}, "has 1 numbers that do not rise"),
         ({"quantiles": [2.0, 1.0]}, "has 2 numbers that do not rise"),
         ({"quantiles": [1.0, 1.0]}, "has 2 numbers that do not rise"),

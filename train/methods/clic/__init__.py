@@ -19,8 +19,9 @@ place of the view follows its own entropy too (regions=32), in the spirit of the
 Where paper and code are silent, and ours: the query is a view of the photograph, the key one of its 7 c mosaics, each as likely; crops are
 drawn anew at every step instead of once; turns reflect at the edge; colour jitter is one affine map (hue turns in YIQ). Keys have the batch
 statistics of the global batch. The embedding is the mean and deviation of every channel of every stage. The map is the activation by place
-at the second stage's resolution. The label-free score is 100 times where the activation stands among held-out photographs' quantiles. pc1, for
-measures only, is the first principal component of standardised embeddings, on entropy's side. The whole image is squashed to a square.
+at the second stage's resolution. The component, pc1 among the measures, is the first principal component of standardised embeddings, on
+entropy's side. The label-free score is 100 times where the activation, or with label_free=component the component, stands among held-out
+photographs' quantiles. The whole image is squashed to a square.
 The linear head is by AdamW; icnet's gates pool to half their map by means.
 
 Baselines: positives=aug complexity_weight=0 (MoCo v2), complexity_weight=0 (the paper without the loss), contrast_weight=0 (the loss without

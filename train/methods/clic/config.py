@@ -54,6 +54,9 @@ class Config:
     weight_decay: float = 1e-4
     # the score
     test_size: int = 512  # pixels a side of the whole image, for read-outs, the head and export; a multiple of 32
+    label_free: Literal["activation", "component"] = (
+        "activation"  # what a score without a head is of: fae, or the embedding's principal one
+    )
     score_head: Literal["none", "linear", "icnet"] = "none"  # trained on ratings; linear: of the embedding
     head_width: int = 512  # channels of icnet; icnet.py
     head_labels: float = 1.0  # share of the rated training images whose ratings are used
@@ -81,6 +84,7 @@ SMALL = Config(
     entropy_of="view",
     regions=32,
     contrast_weight=0.2,
+    label_free="component",
     epochs=60,
     learning_rate=0.05,
     schedule="cosine",
@@ -95,6 +99,7 @@ SCENES = replace(
     entropy="grey",
     regions=0,
     contrast_weight=1.0,
+    label_free="activation",
     size=64,
     epochs=200,
     test_size=128,

@@ -26,12 +26,13 @@ class Readings:
     """Of n images.
 
     Args:
-        activation: (n,).
+        activation, component: (n,), without labels.
         embedding: (n, d).
         score: (n,) in 0..100, None without a head.
     """
 
     activation: Floats
+    component: Floats
     embedding: Floats
     score: Floats | None
 
@@ -40,7 +41,7 @@ def readings(graph: Callable[[Tensor], tuple[Tensor, ...]], read: Read, count: i
     """Run the deployed graph over images, with a progress bar.
 
     Args:
-        graph: uint8 (n, 3, h, w) -> activation, embedding, map and perhaps the score.
+        graph: uint8 (n, 3, h, w) -> activation, component, embedding, map and perhaps the score.
         read: number -> uint8 (h, w, 3).
     """
     from tqdm import tqdm
@@ -49,24 +50,24 @@ def readings(graph: Callable[[Tensor], tuple[Tensor, ...]], read: Read, count: i
     with torch.no_grad(), tqdm(total=count, desc="reading out", leave=False, disable=None) as bar:
         for begin in range(0, count, TOGETHER):
             rows = range(begin, min(begin + TOGETHER, count))
-            activation, embedding, _, *score = graph(torch.from_numpy(batch([read(row) for row in rows], geometry)))
-            found.append([output.double().cpu() for output in (activation, embedding, *score)])
+            activation, component, embedding, _, *score = graph(torch.from_numpy(batch([read(row) for row in rows], geometry)))
+            found.append([output.double().cpu() for output in (activation, component, embedding, *score)])
             bar.update(len(rows))
     joined = [torch.cat(outputs).numpy() for outputs in zip(*found, strict=True)]
-    return Readings(joined[0], joined[1], joined[2] if len(joined) > 2 else None)
+    return Readings(joined[0], joined[1], joined[2], joined[3] if len(joined) > 3 else None)
 
 
-def quantiles(activation: Floats) -> Floats:
-    """Activations at 0 %, 1 %, ..., 100 %, strictly increasing in float32."""
-    found = np.quantile(activation, np.linspace(0, 1, QUANTILES)).astype(np.float32)
+def quantiles(values: Floats) -> Floats:
+    """Values at 0 %, 1 %, ..., 100 %, strictly increasing in float32."""
+    found = np.quantile(values, np.linspace(0, 1, QUANTILES)).astype(np.float32)
     for at in range(1, QUANTILES):
         found[at] = max(found[at], np.nextafter(found[at - 1], np.float32(np.inf)))
     return found.astype(np.float64)
 
 
-def place(activation: Floats, among: Floats) -> Floats:
-    """The label-free score: 100 times where an activation stands among the quantiles, linear between them."""
-    return HIGHEST * np.interp(activation, among, np.linspace(0, 1, len(among)))
+def place(values: Floats, among: Floats) -> Floats:
+    """The label-free score: 100 times where a value stands among the quantiles, linear between them."""
+    return HIGHEST * np.interp(values, among, np.linspace(0, 1, len(among)))
 
 
 def principal(standardised: Floats, entropy: Floats) -> Floats:

@@ -239,8 +239,12 @@ class CLIC(Method):
         told = ENTROPIES[self.config.entropy]
         entropy = np.array([told(photos.read(number)) for number in range(count)])
         self.direction.copy_(torch.from_numpy(measures.principal(self._standardised(embedded), entropy)))
-        held = self.readings(found.photos.val.read, len(found.photos.val)).activation
-        self.quantiles.copy_(torch.from_numpy(measures.quantiles(held)))
+        held = self.readings(found.photos.val.read, len(found.photos.val))
+        self.quantiles.copy_(torch.from_numpy(measures.quantiles(self.label_free(held))))
+
+    def label_free(self, read: measures.Readings) -> measures.Floats:
+        """What the score without a head is of: (n,)"""
+        return read.component if self.config.label_free == "component" else read.activation
 
     # evaluation
 
@@ -264,9 +268,9 @@ class CLIC(Method):
 
     def _agreement(self, images: Rated) -> dict[str, float]:
         read = self.readings(images.image, len(images))
-        pc1 = self._standardised(read.embedding) @ self.direction.double().cpu().numpy()
-        values = {"activation": read.activation, "pc1": pc1}
-        scores = {"activation": measures.place(read.activation, self.quantiles.double().cpu().numpy())}
+        values = {"activation": read.activation, "pc1": read.component}
+        chosen = "pc1" if self.config.label_free == "component" else "activation"
+        scores = {chosen: measures.place(values[chosen], self.quantiles.double().cpu().numpy())}
         if read.score is not None:
             values["score"] = scores["score"] = read.score
         return measures.agreement(images, values, scores)
@@ -276,7 +280,7 @@ class CLIC(Method):
 
     def readings(self, read: measures.Read, count: int) -> measures.Readings:
         """What the deployed graph reads from images 0 .. count - 1, on this model's device."""
-        graph = ComplexityGraph(self.encoder, self.head, self.center, self.spread).eval()
+        graph = ComplexityGraph(self.encoder, self.head, self.center, self.spread, self.direction).eval()
         return measures.readings(lambda image: graph(image.to(self.center.device)), read, count, self.geometry)
 
     # export
@@ -287,6 +291,7 @@ class CLIC(Method):
         cells = _cells(config)
         outputs = [
             Port("activation", "float32", ("batch",)),
+            Port("component", "float32", ("batch",)),
             Port("embedding", "float32", ("batch", len(self.center))),
             Port("map", "float32", ("batch", cells, cells)),
         ]
@@ -296,11 +301,12 @@ class CLIC(Method):
         options: dict[str, Any] = {
             "geometry": self.geometry.to_dict(),
             "quantiles": self.quantiles.tolist(),
+            "percentile_of": config.label_free,
             "scored": self.head is not None,
         }
         images = tuple(sample.numpy() for sample in self.facts["samples"])
         prepared = np.ascontiguousarray(np.stack(images).transpose(0, 3, 1, 2))  # (n, 3, h, w)
-        module = ComplexityGraph(self.encoder, self.head, self.center, self.spread).cpu().eval()
+        module = ComplexityGraph(self.encoder, self.head, self.center, self.spread, self.direction).cpu().eval()
         return Exportable(
             Artifact("clic", "complexity_scorer", (graph,), {"batch": Axis(1, 1, 32)}, options),
             {"complexity": module},

@@ -73,8 +73,8 @@ def test_a_score_is_cut_to_0_and_100() -> None:
     encoder, head = made(PRESETS["small"]), LinearHead(480)
     for bias, expected in ((2.0, 100.0), (-1.0, 0.0), (0.25, 25.0)):
         torch.nn.init.constant_(head.linear.bias, bias)
-        graph = ComplexityGraph(encoder, head, torch.zeros(480), torch.ones(480)).eval()
-        assert graph(torch.zeros(1, 3, 32, 32, dtype=torch.uint8))[3].tolist() == [expected]
+        graph = ComplexityGraph(encoder, head, torch.zeros(480), torch.ones(480), torch.zeros(480)).eval()
+        assert graph(torch.zeros(1, 3, 32, 32, dtype=torch.uint8))[4].tolist() == [expected]
 
 
 def test_the_label_free_score_is_the_place_among_quantiles() -> None:
