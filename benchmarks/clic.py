@@ -35,14 +35,15 @@ categories. Ratings of two categories need not be comparable: "within" is the me
 small was chosen by ratings of one half of Savoias' images, drawn by a hash: those (--set-aside) may be labelled and are never tested. The
 random encoder has the batch statistics of one epoch. Drawn images: Spearman's correlation with the level.
 """
-MIX, AUGMENTED = ("complexity_weight=0",), ("positives=aug", "complexity_weight=0")
+MIX = ("complexity_weight=0", "contrast_weight=1")
+AUGMENTED = ("positives=aug", *MIX)
 PUBLISHED = (
     "complexity_fit=distance",
     "entropy=grey",
     "regions=0",
     "contrast_weight=1",
     "complexity_weight=16",
-)  # its form; published is 0.25
+)  # 0.25 follows it loosely
 ARMS: dict[str, tuple[str, ...]] = {
     "CLIC": (),
     "complexity-aware loss alone": ("contrast_weight=0",),
@@ -176,7 +177,7 @@ def _train(plan: Plan, categories: Sequence[str]) -> None:
 def _collect(plan: Plan, images: Rated) -> dict[str, Any]:
     """What is read of every finished run and of the images alone; lists are by seed."""
     found: dict[str, Any] = {"machine": describe().to_dict(), "title": f"{plan.rated.stem}, {len(images)} images in "
-        f"{len(set(images.categories))} categories; trained on {plan.data.stem}, preset {plan.preset}"
+        f"{len(set(images.categories))} categories, of which {len(plan.tested(images))} are tested; trained on {plan.data.stem}, preset {plan.preset}"
         + "".join(f" {field}" for field in plan.overrides), "seeds": {}, "cpu_seconds": {}, "free": {}, "few": {}, "across": {},
         "levels": {}, "categories": sorted(set(images.categories))}  # fmt: skip
     for arm in plan.arms:

@@ -72,7 +72,7 @@ def test_the_report_tells_every_arm_and_pairs_them(
     written = out / "told.md"
     assert clic.main([*command, "--write", str(written), "--plot", str(out / "clic.png")]) == 0
     text = capsys.readouterr().out
-    assert written.read_text() == text and "drawn, 120 images in 2 categories" in text
+    assert written.read_text() == text and "drawn, 120 images in 2 categories, of which 60 are tested; trained on" in text
     for name in ("CLIC", "CLIC, principal component", "random encoder", "CLIC + hand-made", *MEASURES, clic.BY_HAND):
         assert f"| {name} | " in text
     assert "| MoCo v2 |" not in text
