@@ -115,6 +115,7 @@ def export(
     with beside(out) as folder:
         golden: dict[str, np.ndarray] = {f"image_{at}": image for at, image in enumerate(chosen.images[:GOLDEN_ROWS])}
         golden |= {f"cloud_{at}": cloud for at, cloud in enumerate(chosen.clouds[:GOLDEN_ROWS])}
+        golden |= {f"chip_{at}": chip for at, chip in enumerate(chosen.chips[:GOLDEN_ROWS])}
         for graph in chosen.artifact.graphs:
             start = time.perf_counter()
             module, samples, axes = chosen.modules[graph.name].eval(), chosen.samples[graph.name], chosen.artifact.axes

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from . import chips
 from .artifact import GOLDEN, PARITY, Artifact, Graph, read
 from .choice import open_session
 from .clouds import group
@@ -45,6 +46,7 @@ class Proof:
     Args:
         pixels: the share of golden pixels that this device's preprocessing reproduces exactly.
         groups: the share of coordinates of golden centres and neighbourhoods that its grouping of the golden clouds does.
+        chips: the share of values of golden windows that its cutting of the golden chips does.
         ops: which ops prepared them, "native" or "numpy".
         reports: what each file ran on.
         left: files that nothing of what was preferred runs, each with the reason.
@@ -53,6 +55,7 @@ class Proof:
     agreements: tuple[Agreement, ...]
     pixels: float | None
     groups: float | None
+    chips: float | None
     ops: str
     reports: tuple[Report, ...] = ()
     left: tuple[tuple[str, str], ...] = ()
@@ -64,12 +67,12 @@ class Proof:
 
     @property
     def prepared(self) -> bool:
-        """Every pixel and every grouped coordinate is the exporter's."""
-        return self.pixels in (None, 1.0) and self.groups in (None, 1.0)
+        """Every pixel, every grouped coordinate and every value of a chip is the exporter's."""
+        return all(share in (None, 1.0) for share in (self.pixels, self.groups, self.chips))
 
     def preparation(self) -> tuple[str, ...]:
         """What was prepared here and how much of it is equal, in words."""
-        shares = ((self.pixels, "golden pixels"), (self.groups, "golden groups of points"))
+        shares = ((self.pixels, "golden pixels"), (self.groups, "golden groups of points"), (self.chips, "golden chips"))
         return tuple(f"{share:.2%} of {what} equal" for share, what in shares if share is not None)
 
 
@@ -106,11 +109,12 @@ def prove(path: str | Path, options: Options | None = None, precisions: Sequence
         agreements += hold(session, graph, golden, tolerance)
     if not agreements and not left:
         raise ValueError(f"{folder} has no {', '.join(precisions or ())} variant; its files are {', '.join(artifact.files)}")
-    return Proof(tuple(agreements), _pixels(artifact, golden), _groups(artifact, golden), backend(), tuple(reports), tuple(left))
+    shares = _pixels(artifact, golden), _groups(artifact, golden), _chips(artifact, golden)
+    return Proof(tuple(agreements), *shares, backend(), tuple(reports), tuple(left))
 
 
 def read_golden(folder: Path) -> dict[str, NDArray[Any]]:
-    """The arrays of golden.npz: `image_0`, ..., `cloud_0`, ..., and `<graph>/<port>`."""
+    """The arrays of golden.npz: `image_0`, ..., `cloud_0`, ..., `chip_0`, ..., and `<graph>/<port>`."""
     with np.load(folder / GOLDEN, allow_pickle=False) as stored:
         return {name: stored[name] for name in stored.files}
 
@@ -164,7 +168,7 @@ def _agreement(
 
 
 def _raw(golden: Mapping[str, NDArray[Any]], kind: str) -> list[NDArray[Any]]:
-    """`image_0`, `image_1`, ... or `cloud_0`, ..."""
+    """`image_0`, `image_1`, ..., or those of `cloud` or `chip`."""
     return [golden[f"{kind}_{index}"] for index in range(len(golden)) if f"{kind}_{index}" in golden]
 
 
@@ -189,3 +193,15 @@ def _groups(artifact: Artifact, golden: Mapping[str, NDArray[Any]]) -> float | N
     count = len(stored[0])
     made = group(np.stack(clouds[:count]), stored[1].shape[1], stored[1].shape[2])
     return float(np.concatenate([(one == other).ravel() for one, other in zip(made, stored, strict=True)]).mean())
+
+
+def _chips(artifact: Artifact, golden: Mapping[str, NDArray[Any]]) -> float | None:
+    """The same of windows that are cut from the stored chips."""
+    raw = _raw(golden, "chip")
+    stored = next((golden[f"{graph.name}/chip"] for graph in artifact.graphs if f"{graph.name}/chip" in golden), None)
+    options = artifact.options
+    if not raw or stored is None or not {"crop", "size", "input"} <= set(options):
+        return None
+    count = min(len(raw), len(stored))
+    made = chips.batch(raw[:count], options["crop"], options["size"], options["input"])
+    return float((made == stored[:count]).mean())

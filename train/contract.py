@@ -66,6 +66,7 @@ class Exportable:
         images: the same samples before preprocessing, each uint8 (h, w, 3) RGB; empty where the method has none.
         files: further files of the artifact, name -> content.
         clouds: the samples of a graph of centres and neighbourhoods before they were grouped, each float32 (points, 3).
+        chips: the samples of a recognizer before their middle was cut, each uint8 or float32 (h, w).
     """
 
     artifact: Artifact
@@ -74,6 +75,7 @@ class Exportable:
     images: tuple[np.ndarray, ...] = ()
     files: Mapping[str, bytes] = dataclasses.field(default_factory=dict)
     clouds: tuple[np.ndarray, ...] = ()
+    chips: tuple[np.ndarray, ...] = ()
 
 
 class Config(Protocol):

@@ -92,8 +92,12 @@ class BIDFC(Method):
         if known < config.neighbours:
             raise ValueError(f"neighbours={config.neighbours} was given, among {known} training chips; give fewer")
         rows = np.flatnonzero(parts.val.labels >= 0)
-        chosen = parts.val.select(rows[np.linspace(0, len(rows) - 1, SAMPLES).astype(int)]).middle(config.size)
-        return {"classes": list(parts.classes), "known": known, "samples": torch.from_numpy(chosen.pixels[:, None])}
+        chosen = parts.val.select(rows[np.linspace(0, len(rows) - 1, SAMPLES).astype(int)])
+        samples = torch.from_numpy(chosen.middle(config.size).pixels[:, None].copy())
+        facts = {"classes": list(parts.classes), "known": known, "samples": samples}
+        if config.crop == "centre":  # of whole chips the windows are all that was kept
+            facts["windows"] = torch.from_numpy(chosen.pixels)
+        return facts
 
     def parts(self, data: Path | None) -> Parts:
         """The data set, read once for training and evaluation."""
@@ -326,6 +330,7 @@ class BIDFC(Method):
             Artifact("bidfc", "recognizer", (Graph("recognizer", (chip,), outputs),), {"batch": Axis(1, 8, 64)}, options),
             {"recognizer": graph.eval()},
             {"recognizer": {"chip": samples.numpy()}},
+            chips=tuple(window.numpy() for window in self.facts.get("windows", ())),  # models from before have none
         )
 
 
