@@ -37,13 +37,18 @@ def curves(out: Path, title: str, across: str, upwards: str, given: Mapping[str,
     places = _Places([x for x, _ in points], [y for _, y in points], linear)
     _axes(cv2, image, places, title, across, upwards)
     for at, (name, curve) in enumerate(given.items()):
-        colour = COLOURS[at % len(COLOURS)]
+        again, number = divmod(at, len(COLOURS))  # a colour's second curve is thin, with squares
+        colour, thickness = COLOURS[number], 1 if again else 2
         drawn = np.array([places.of(x, y) for x, y in curve], np.int32)
-        cv2.polylines(image, [drawn], False, colour, 2, cv2.LINE_AA)
-        for place in drawn:
-            cv2.circle(image, tuple(map(int, place)), 4, colour, -1, cv2.LINE_AA)
+        cv2.polylines(image, [drawn], False, colour, thickness, cv2.LINE_AA)
         row = TOP + 20 + 24 * at
-        cv2.line(image, (WIDTH - RIGHT + 20, row), (WIDTH - RIGHT + 44, row), colour, 2, cv2.LINE_AA)
+        middle = (WIDTH - RIGHT + 32, row)
+        for x, y in [*drawn.tolist(), middle]:
+            if again:
+                cv2.rectangle(image, (x - 4, y - 4), (x + 4, y + 4), colour, -1)
+            else:
+                cv2.circle(image, (x, y), 4, colour, -1, cv2.LINE_AA)
+        cv2.line(image, (WIDTH - RIGHT + 20, row), (WIDTH - RIGHT + 44, row), colour, thickness, cv2.LINE_AA)
         _write(cv2, image, name, (WIDTH - RIGHT + 52, row + 5), 0.45)
     try:
         whole, content = cv2.imencode(out.suffix, image)
