@@ -29,7 +29,7 @@ def test_images_are_scored_as_in_training(head: str, tmp_path: Path) -> None:
     images.append(np.full((50, 50, 3), 127, np.uint8))
     with torch.no_grad():
         given = torch.from_numpy(batch(images, method.geometry))
-        activation, embedding, cells, *score = (part.numpy() for part in exportable.modules["complexity"](given))
+        activation, _, embedding, cells, *score = (part.numpy() for part in exportable.modules["complexity"](given))
     expected = score[0] if score else place(activation.astype(np.float64), method.quantiles.double().numpy())
     for at, found in enumerate(task.score(images)):
         assert found.activation == pytest.approx(float(activation[at]), abs=1e-4)
