@@ -240,9 +240,9 @@ def _refusal(found: dict[str, Any]) -> list[str]:
 
 
 def _differences(found: dict[str, Any]) -> list[str]:
-    """Accuracy of BIDFC minus that of each other main arm, over the seeds that both have."""
+    """Accuracy of BIDFC minus that of each other main arm and of its variants, over the seeds that both have."""
     told = []
-    for arm in MAIN:
+    for arm in (*MAIN, *VARIANTS):
         for how in HOW:
             parts = []
             for share in found["labels"]:
@@ -290,13 +290,17 @@ def _draw(found: dict[str, Any], path: Path) -> None:
     if drawn:
         plot.curves(path, "accuracy on test chips", "labels, percent of the training chips", "percent", drawn, linear=True)
     dial = {0.5: "BIDFC", 1.0: "BIDFC, T = 1", 2.0: "BIDFC, T = 2", 4.0: "BIDFC, T = 4"}
-    by_temperature = {
-        HOW[how]: [(t, value) for t, arm in dial.items() for value in mean(arm, how, found["headline"])] for how in HOW
-    }
-    drawn = {name: points for name, points in by_temperature.items() if len(points) > 1}
+    drawn = {HOW[how]: points for how in HOW if len(points := _by_temperature(found, dial, how)) > 1}
     if drawn:
         place = path.with_name(f"{path.stem}-temperature{path.suffix}")
         plot.curves(place, "accuracy by temperature", "T", "percent", drawn, linear=True)
+
+
+def _by_temperature(found: dict[str, Any], dial: dict[float, str], how: str) -> list[tuple[float, float]]:
+    """Mean accuracy of each temperature that was run, over the seeds that all of these have."""
+    names = {t: name for t, arm in dial.items() if (name := named(arm, how, found["headline"])) in found["measures"]}
+    shared = set.intersection(*(set(found["seeds"][name]) for name in names.values())) if names else set()
+    return [(t, statistics.mean(_of(found, name, seed) for seed in shared)) for t, name in names.items() if shared]
 
 
 if __name__ == "__main__":

@@ -42,6 +42,15 @@ def out(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def test_temperatures_are_compared_on_the_seeds_that_all_have(out: Path) -> None:
+    ended(out, named("BIDFC, T = 1", "finetune", 0.03125), 1, 64)
+    arms = ("BIDFC", "BIDFC, T = 1", "BIDFC, T = 4")
+    found = runs.collect(out, [named(arm, "finetune", 0.03125) for arm in arms], 2, lambda _: 0) | {"headline": 0.03125}
+    dial = {0.5: "BIDFC", 1.0: "BIDFC, T = 1", 2.0: "BIDFC, T = 2", 4.0: "BIDFC, T = 4"}
+    assert bidfc._by_temperature(found, dial, "finetune") == [(0.5, 76), (1.0, 64), (4.0, 60)]
+    assert bidfc._by_temperature(found, dial, "linear") == []
+
+
 def test_the_report_tells_every_figure_and_differences_by_seed(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
     written, picture = out / "told.md", out / "labels.png"
     options = ["--report", "--out", str(out), "--write", str(written), "--plot", str(picture)]
@@ -56,6 +65,7 @@ def test_the_report_tells_every_figure_and_differences_by_seed(out: Path, capsys
     assert "|  |  |  | 66.0 |  |  |  | 1 | 7 | 61 |" in rows["SimCLR"] and "MoCo v2" not in rows
     assert "BIDFC minus from scratch, fine-tuned, paired by seed: 0.01 24.0 ± 2.8 (+22.0, +26.0); 0.03125 24.0 ± 2.8" in text
     assert "BIDFC minus SimCLR, linear, paired by seed: 0.03125 8.0 (+8.0)" in text
+    assert "BIDFC minus BIDFC, T = 4, fine-tuned, paired by seed: 0.03125 14.0 ± 2.8 (+12.0, +16.0)" in text
     assert "| BIDFC, T = 4 | 60.0 ± 0.0 |" in text and "| BIDFC, whole chips | 90.0 ± 0.0 |" in text
     assert "Refusal: bmp2 and t72 in no training" in text
     assert "| BIDFC, fine-tuned | 75.0 ± 0.0 | 85.0 ± 7.1 | 5.0 ± 0.0 | 40.0 ± 0.0 | 2 |" in text
