@@ -37,8 +37,11 @@ MAIN: dict[str, tuple[str, ...]] = {
     "MoCo v2": ("pretraining=moco",),
     "BIDFC": (),
 }
-DIAL = {f"BIDFC, T = {t:g}": (f"temperature={t:g}",) for t in (1.0, 2.0, 4.0)}  # 0.5 is the preset's
-VARIANTS = {**DIAL, "BIDFC without variance": ("variance_weight=0",)}
+DIAL = {0.5: "BIDFC", **{t: f"BIDFC, T = {t:g}" for t in (1.0, 2.0, 4.0)}}  # by temperature; 0.5 is the preset's
+VARIANTS = {
+    **{arm: (f"temperature={t:g}",) for t, arm in DIAL.items() if arm not in MAIN},
+    "BIDFC without variance": ("variance_weight=0",),
+}
 PAIRED = ("from scratch", "SimCLR", "BIDFC")
 WHOLE = {f"{arm}, whole chips": (*MAIN[arm], "crop=resize") for arm in PAIRED}
 HELD_OUT = {f"{arm}, two held out": MAIN[arm] for arm in PAIRED}
@@ -289,8 +292,7 @@ def _draw(found: dict[str, Any], path: Path) -> None:
     drawn = {name: points for name, points in by_labels.items() if points}
     if drawn:
         plot.curves(path, "accuracy on test chips", "labels, percent of the training chips", "percent", drawn, linear=True)
-    dial = {0.5: "BIDFC", 1.0: "BIDFC, T = 1", 2.0: "BIDFC, T = 2", 4.0: "BIDFC, T = 4"}
-    drawn = {HOW[how]: points for how in HOW if len(points := _by_temperature(found, dial, how)) > 1}
+    drawn = {HOW[how]: points for how in HOW if len(points := _by_temperature(found, DIAL, how)) > 1}
     if drawn:
         place = path.with_name(f"{path.stem}-temperature{path.suffix}")
         plot.curves(place, "accuracy by temperature", "T", "percent", drawn, linear=True)

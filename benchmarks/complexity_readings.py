@@ -151,7 +151,7 @@ def _fitted(own: Floats, wanted: Floats) -> tuple[float, Floats]:
 
 def set_aside(images: Rated, share: float) -> NDArray[np.int64]:
     """The images whose ratings may be read while something is chosen: a share of each category, by a hash of their names."""
-    return _part(images, share, CHOOSING) if share else np.zeros(0, np.int64)
+    return _part(images, share, CHOOSING)
 
 
 def drawn_labels(images: Rated, share: float, split: int) -> NDArray[np.int64]:

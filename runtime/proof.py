@@ -172,10 +172,15 @@ def _raw(golden: Mapping[str, NDArray[Any]], kind: str) -> list[NDArray[Any]]:
     return [golden[f"{kind}_{index}"] for index in range(len(golden)) if f"{kind}_{index}" in golden]
 
 
+def _port(artifact: Artifact, golden: Mapping[str, NDArray[Any]], port: str) -> NDArray[Any] | None:
+    """What is stored for a port of this name, of the first graph that has it."""
+    return next((golden[f"{graph.name}/{port}"] for graph in artifact.graphs if f"{graph.name}/{port}" in golden), None)
+
+
 def _pixels(artifact: Artifact, golden: Mapping[str, NDArray[Any]]) -> float | None:
     """Share of equal pixels between the stored graph input and this device's preprocessing of the stored images."""
     images = _raw(golden, "image")
-    stored = next((golden[f"{graph.name}/image"] for graph in artifact.graphs if f"{graph.name}/image" in golden), None)
+    stored = _port(artifact, golden, "image")
     if not images or stored is None or "geometry" not in artifact.options:
         return None
     count = min(len(images), len(stored))
@@ -198,7 +203,7 @@ def _groups(artifact: Artifact, golden: Mapping[str, NDArray[Any]]) -> float | N
 def _chips(artifact: Artifact, golden: Mapping[str, NDArray[Any]]) -> float | None:
     """The same of windows that are cut from the stored chips."""
     raw = _raw(golden, "chip")
-    stored = next((golden[f"{graph.name}/chip"] for graph in artifact.graphs if f"{graph.name}/chip" in golden), None)
+    stored = _port(artifact, golden, "chip")
     options = artifact.options
     if not raw or stored is None or not {"crop", "size", "input"} <= set(options):
         return None

@@ -24,8 +24,8 @@ entropy's side. The label-free score is 100 times where the activation, or with 
 photographs' quantiles. The whole image is squashed to a square.
 The linear head is by AdamW; icnet's gates pool to half their map by means.
 
-Baselines: positives=aug complexity_weight=0 (MoCo v2), complexity_weight=0 (the paper without the loss), contrast_weight=0 (the loss without
-the paper), epochs=0 (a random encoder, or weights=), epochs=0 frozen=False (supervised from scratch).
+Baselines: positives=aug complexity_weight=0 (MoCo v2), complexity_weight=0 (the paper without the loss), both with contrast_weight=1;
+contrast_weight=0 (the loss without the paper), epochs=0 (a random encoder, or weights=), epochs=0 frozen=False (supervised from scratch).
 
 Protocol and numbers: `python -m benchmarks.clic --data photos.zip --rated savoias.zip`.
 """

@@ -69,7 +69,7 @@ class Config:
 
 RESNET18 = Config(encoder="resnet18")
 
-SMALL = Config(
+CPU = Config(
     encoder="small",
     held_out=0.1,
     projection="mlp",
@@ -78,13 +78,7 @@ SMALL = Config(
     queue=1024,
     momentum=0.99,
     temperature=0.2,
-    complexity_weight=1.0,  # this and what follows were chosen on one half of Savoias' images; see the benchmark
-    complexity_fit="correlation",
-    entropy="colour",
     entropy_of="view",
-    regions=32,
-    contrast_weight=0.2,
-    label_free="component",
     epochs=60,
     learning_rate=0.05,
     schedule="cosine",
@@ -92,14 +86,19 @@ SMALL = Config(
     head_width=64,
 )
 
+SMALL = replace(
+    CPU,
+    complexity_weight=1.0,  # this and what follows were chosen on one half of Savoias' images; see the benchmark
+    complexity_fit="correlation",
+    entropy="colour",
+    regions=32,
+    contrast_weight=0.2,
+    label_free="component",
+)
+
 SCENES = replace(
-    SMALL,
+    CPU,
     complexity_weight=16.0,  # chosen with what follows on drawn images; with 1 the activation is loosely at entropy's numbers
-    complexity_fit="distance",
-    entropy="grey",
-    regions=0,
-    contrast_weight=1.0,
-    label_free="activation",
     size=64,
     epochs=200,
     test_size=128,

@@ -236,11 +236,14 @@ class CLIC(Method):
         if standard:
             self.center.copy_(torch.from_numpy(embedded.mean(0)))
             self.spread.copy_(torch.from_numpy(embedded.std(0) + 1e-3 * embedded.std() + 1e-6))
-        told = ENTROPIES[self.config.entropy]
-        entropy = np.array([told(photos.read(number)) for number in range(count)])
-        self.direction.copy_(torch.from_numpy(measures.principal(self._standardised(embedded), entropy)))
+        direction = measures.principal(self._standardised(embedded), self._entropy(photos.read, count))
+        self.direction.copy_(torch.from_numpy(direction))
         held = self.readings(found.photos.val.read, len(found.photos.val))
         self.quantiles.copy_(torch.from_numpy(measures.quantiles(self.label_free(held))))
+
+    def _entropy(self, read: measures.Read, count: int) -> measures.Floats:
+        """What the activation should follow, of whole images: (n,)"""
+        return np.array([ENTROPIES[self.config.entropy](read(number)) for number in range(count)])
 
     def label_free(self, read: measures.Readings) -> measures.Floats:
         """What the score without a head is of: (n,)"""
@@ -263,14 +266,14 @@ class CLIC(Method):
         photos = open_sets(self.config, data).photos
         members = {"train": photos.train, "val": photos.val}.get(split) or next(iter(photos.test.values()))
         found = self.readings(members.read, len(members)).activation
-        entropy = [ENTROPIES[self.config.entropy](members.read(number)) for number in range(len(members))]
+        entropy = self._entropy(members.read, len(members))
         return {"entropy/pcc": pearson(found, entropy), "entropy/srcc": spearman(found, entropy)}
 
     def _agreement(self, images: Rated) -> dict[str, float]:
         read = self.readings(images.image, len(images))
         values = {"activation": read.activation, "pc1": read.component}
         chosen = "pc1" if self.config.label_free == "component" else "activation"
-        scores = {chosen: measures.place(values[chosen], self.quantiles.double().cpu().numpy())}
+        scores = {chosen: measures.place(self.label_free(read), self.quantiles.double().cpu().numpy())}
         if read.score is not None:
             values["score"] = scores["score"] = read.score
         return measures.agreement(images, values, scores)
@@ -280,8 +283,12 @@ class CLIC(Method):
 
     def readings(self, read: measures.Read, count: int) -> measures.Readings:
         """What the deployed graph reads from images 0 .. count - 1, on this model's device."""
-        graph = ComplexityGraph(self.encoder, self.head, self.center, self.spread, self.direction).eval()
+        graph = self._graph()
         return measures.readings(lambda image: graph(image.to(self.center.device)), read, count, self.geometry)
+
+    def _graph(self) -> ComplexityGraph:
+        """A copy that is deployed, in evaluation mode."""
+        return ComplexityGraph(self.encoder, self.head, self.center, self.spread, self.direction).eval()
 
     # export
 
@@ -306,10 +313,9 @@ class CLIC(Method):
         }
         images = tuple(sample.numpy() for sample in self.facts["samples"])
         prepared = np.ascontiguousarray(np.stack(images).transpose(0, 3, 1, 2))  # (n, 3, h, w)
-        module = ComplexityGraph(self.encoder, self.head, self.center, self.spread, self.direction).cpu().eval()
         return Exportable(
             Artifact("clic", "complexity_scorer", (graph,), {"batch": Axis(1, 1, 32)}, options),
-            {"complexity": module},
+            {"complexity": self._graph().cpu()},
             {"complexity": {"image": prepared}},
             images,
         )
